@@ -1,0 +1,56 @@
+"""Whose passwords these are. The contract that any user table can meet, and the account as the service sees it.
+
+Nothing here assumes SQL, or that a password hash can be seen: an implementation may sit in front of another
+application's table or of an HTTP endpoint.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from resetsvc.store.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as it is on record.
+
+    id         -- what it is called there; never shown
+    address    -- where its mail goes: the only address that a letter is ever sent to
+    active     -- False: no mail is sent, and open links do not work
+    credential -- an opaque text that changes whenever the password or the address does; an open link dies with it
+    locale     -- the language of its mails, if on record
+    """
+
+    id: str
+    address: str
+    active: bool
+    credential: str = field(repr=False)
+    locale: str | None = None
+
+
+class Accounts(Protocol):
+    """What a reset needs from a user table."""
+
+    async def find(self, addresses: Sequence[str]) -> Mapping[str, Account]:
+        """Return the accounts of these canonical addresses, by address; without those that have none.
+
+        Batched: the dispatcher asks once for all the letters that it claimed.
+        """
+        ...
+
+    async def get(self, account_id: str) -> Account | None:
+        """Return the account as it is now, or None if it is gone."""
+        ...
+
+    async def seal(self, password: str) -> str:
+        """Make of a new password what `swap` stores: most often a slow hash. Outside any transaction."""
+        ...
+
+    async def swap(self, unit: Connection, account: Account, sealed: str) -> bool:
+        """Store the new password if the account's credential is still `account.credential`; False if it changed.
+
+        unit -- the open unit of work that marks the link as used; an implementation whose accounts are in the same
+                database joins it, any other ignores it
+        """
+        ...

@@ -1,0 +1,257 @@
+"""The one place that knows all parts: joins them, starts them in order, stops them in reverse."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from quart import Quart, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from resetsvc.accounts import Accounts
+from resetsvc.accounts.builtin import BuiltinAccounts
+from resetsvc.admission import Budget
+from resetsvc.cancel import Cancel
+from resetsvc.clock import Clock
+from resetsvc.compose.composer import Composer
+from resetsvc.confirm import Confirm
+from resetsvc.dispatch.dispatcher import Dispatcher
+from resetsvc.dispatch.gatekeeper import Gatekeeper
+from resetsvc.dispatch.outcomes import Outcome
+from resetsvc.dispatch.supervisor import Supervisor
+from resetsvc.errors import CannotStore, ResetError
+from resetsvc.i18n import Languages
+from resetsvc.intake import Intake
+from resetsvc.limits import ClientLimits
+from resetsvc.links import Links
+from resetsvc.logs import quieten
+from resetsvc.metrics import Metrics
+from resetsvc.passwords.common import common_passwords
+from resetsvc.passwords.hashing import Hasher
+from resetsvc.relay.relays import Outbox, Relays
+from resetsvc.settings import Settings, load_settings
+from resetsvc.store import schema
+from resetsvc.store.database import Store
+from resetsvc.templates import Templates
+from resetsvc.tokens import Tokens
+from resetsvc.web.ask import ask
+from resetsvc.web.cancel import cancel
+from resetsvc.web.confirm import confirm
+from resetsvc.web.ops import ops
+from resetsvc.web.pages import STATIC, Pages
+from resetsvc.web.parts import Parts, parts
+from resetsvc.web.replies import error_answer
+from resetsvc.web.security import SecurityHeaders
+
+log = structlog.stdlib.get_logger("resetsvc.app")
+
+LARGEST_BODY = 16 * 1024  # octets; an address and a password of 1,024 characters fit in several times over
+SLOWEST_BODY = 10  # seconds from the headers to the end of the body
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The running service: what the web, the command line and tests reach."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    accounts: Accounts
+    supervisor: Supervisor | None
+    parts: Parts
+
+
+@asynccontextmanager
+async def open_service(
+    settings: Settings,
+    *,
+    accounts: Accounts | None = None,
+    outbox: Outbox | None = None,
+    clock: Clock | None = None,
+) -> AsyncIterator[Service]:
+    """Put all parts together and start them; stop them in reverse, also if one of them fails to start.
+
+    accounts, outbox, clock -- other parts in place of the built-in ones
+    """
+    clock = clock or Clock()
+    async with AsyncExitStack() as stack:
+        hasher = Hasher(
+            memory_kib=settings.argon2_memory,
+            time_cost=settings.argon2_time,
+            parallelism=settings.argon2_parallelism,
+            concurrency=settings.argon2_concurrency,
+        )
+        stack.callback(hasher.close)
+        store = Store(settings.database_url)
+        await store.open()
+        stack.push_async_callback(store.close)
+
+        accounts = accounts or BuiltinAccounts(store, hasher, clock)
+        tokens = Tokens(settings.keys, settings.token_ttl, clock)
+        templates = Templates(Languages(settings.locales), settings.templates)
+        composer = Composer(settings, templates, tokens, clock)
+        composer.prepare_all()
+        common_passwords()
+        outbox = outbox or Relays(
+            settings.relays, connections=settings.smtp_connections, timeout=settings.smtp_timeout, clock=clock
+        )
+        metrics = Metrics(store, outbox, clock)
+
+        def on_outcome(outcome: Outcome) -> None:
+            metrics.count_attempt(outcome)
+            log.info(
+                "letter attempt",
+                letter=outcome.letter.id,
+                kind=outcome.letter.kind,
+                relay=outcome.attempt.relay,
+                verdict=outcome.attempt.verdict,
+                code=outcome.attempt.code,
+                reply=None if outcome.attempt.code and outcome.attempt.code < 400 else outcome.attempt.reply,
+            )
+
+        supervisor: Supervisor | None = None
+        if settings.dispatch:
+            limit = settings.account_limit
+            budget = None if limit is None else Budget(limit.amount, limit.get_expiry())
+            gatekeeper = Gatekeeper(store, accounts, clock, budget)
+            taken_outbox, taken_clock = outbox, clock
+            supervisor = Supervisor(
+                lambda: Dispatcher(
+                    store, gatekeeper, composer, taken_outbox, taken_clock, on_outcome=on_outcome
+                ),
+                store,
+                outbox,
+                clock,
+                retention=settings.retention_days * 86400.0,
+            )
+            await supervisor.start()
+            stack.push_async_callback(supervisor.stop)
+
+        def wake() -> None:
+            if supervisor is not None:
+                supervisor.wake()
+
+        intake = Intake(
+            store,
+            tokens,
+            clock,
+            deadline=settings.delivery_deadline,
+            queue_limit=settings.queue_limit,
+            on_stored=wake,
+        )
+        stack.push_async_callback(intake.close)
+        links = Links(tokens, store, accounts)
+        yield Service(
+            settings=settings,
+            clock=clock,
+            store=store,
+            accounts=accounts,
+            supervisor=supervisor,
+            parts=Parts(
+                settings=settings,
+                pages=Pages(settings, templates),
+                intake=intake,
+                limits=ClientLimits(settings.client_limit, settings.limit_storage_url),
+                links=links,
+                confirm=Confirm(
+                    links,
+                    store,
+                    accounts,
+                    tokens,
+                    clock,
+                    min_length=settings.password_min_length,
+                    product_name=settings.product_name,
+                    on_notice=wake,
+                ),
+                cancel=Cancel(links, store, clock),
+                metrics=metrics,
+                readiness=lambda: readiness(store, supervisor),
+            ),
+        )
+
+
+async def readiness(store: Store, supervisor: Supervisor | None) -> dict[str, str]:
+    """What keeps the service from its work, by the name of the part; {} if nothing does."""
+    problems = {}
+    try:
+        async with asyncio.timeout(2):
+            revision = await store.read(schema.current_revision)
+    except (CannotStore, TimeoutError):
+        problems["database"] = "cannot be reached"
+    else:
+        if revision != schema.REVISION:
+            problems["database"] = "has another schema than this version needs: resetsvc migrate"
+    if supervisor is not None and not supervisor.alive:
+        problems["dispatcher"] = "does not turn"
+    return problems
+
+
+def create_app(settings: Settings | None = None, **other_parts: Any) -> Quart:
+    """Make the service as an ordinary ASGI app. Each app starts once: make another one for another start.
+
+    settings    -- read from the environment if not given (WrongSettings if that is wrong)
+    other_parts -- `accounts`, `outbox`, `clock` in place of the built-in ones, as `open_service` takes them
+    """
+    settings = settings or load_settings()
+    app = Quart("resetsvc", static_folder=str(STATIC), static_url_path="/static", template_folder=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=LARGEST_BODY,
+        BODY_TIMEOUT=SLOWEST_BODY,
+        SEND_FILE_MAX_AGE_DEFAULT=None,
+        PROPAGATE_EXCEPTIONS=False,
+    )
+    quieten()
+    for blueprint in (ask, confirm, cancel, ops):
+        app.register_blueprint(blueprint)
+    _handle_requests(app, SecurityHeaders(settings))
+
+    @app.while_serving
+    async def lifespan() -> AsyncGenerator[None, None]:
+        async with open_service(settings, **other_parts) as service:
+            app.extensions["resetsvc"] = service.parts
+            app.extensions["resetsvc.service"] = service
+            yield
+
+    return app
+
+
+def _handle_requests(app: Quart, headers: SecurityHeaders) -> None:
+    """One shape for every error, and one record for every request."""
+    for kind in (ResetError, HTTPException):
+        app.register_error_handler(kind, _tell)
+
+    @app.errorhandler(Exception)
+    async def tell_unexpected(error: Exception) -> Response:
+        log.exception("unexpected error", route=_route())
+        return error_answer(error)
+
+    @app.before_request
+    def note_the_time() -> None:
+        g.began = time.perf_counter()
+
+    @app.after_request
+    async def finish(response: Response) -> Response:
+        await headers.put_on(response)
+        parts().metrics.count_request(_route(), response.status_code)
+        log.info(
+            "request",
+            method=request.method,
+            route=_route(),
+            status=response.status_code,
+            ms=round((time.perf_counter() - g.began) * 1000, 2),
+        )
+        return response
+
+
+async def _tell(error: ResetError | HTTPException) -> Response:
+    if isinstance(error, CannotStore):
+        log.error("cannot store", error=repr(error.__cause__ or error))
+    return error_answer(error)
+
+
+def _route() -> str:
+    """The pattern of the route, never the path: that may hold a token."""
+    return request.url_rule.rule if request.url_rule else "none"

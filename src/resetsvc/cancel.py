@@ -1,0 +1,41 @@
+""" "This was not me": ends an account's open links, and keeps reset mails away for a day if the person asks for that."""
+
+import structlog
+
+from resetsvc.clock import Clock
+from resetsvc.letters import DropReason
+from resetsvc.links import Links
+from resetsvc.store import letters as sql
+from resetsvc.store import mutes
+from resetsvc.store.connection import Connection
+from resetsvc.store.database import Store
+
+log = structlog.stdlib.get_logger("resetsvc.cancel")
+
+MUTE = 86400.0  # seconds
+
+
+class Cancel:
+    """Stops resets that their account's owner did not ask for."""
+
+    def __init__(self, links: Links, store: Store, clock: Clock) -> None:
+        self._links = links
+        self._store = store
+        self._clock = clock
+
+    async def stop_resets(self, token: str, *, mute: bool) -> None:
+        """End all open links of the account that this link is for; with `mute`, send it no reset mail for a day.
+
+        Raises LinkDoesNotWork where the link does not work (then it can do no harm either).
+        """
+        opened = await self._links.open(token)
+        account, now = opened.account, self._clock.now()
+
+        async def work(unit: Connection) -> None:
+            await sql.revoke_links(unit, account.id, now)
+            await sql.drop_waiting_resets(unit, account.id, DropReason.CANCELLED, now)
+            if mute:
+                await mutes.mute_account(unit, account.id, now + MUTE)
+
+        await self._store.unit(work)
+        log.info("resets stopped by the owner", letter=opened.link.letter_id, account=account.id, muted=mute)

@@ -1,0 +1,31 @@
+"""Time, new ids and chance: the three things that tests replace so that nothing in them is left to luck."""
+
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+def new_id() -> str:
+    """128 random bits from the system's generator as 32 hexadecimal digits (ASVS 11.5.1).
+
+    Hexadecimal, so that an id can be typed after a command without being taken for an option.
+    """
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What the service asks when it needs to know the time or to toss a coin.
+
+    now        -- seconds since 1970 UTC; what is stored, signed and shown
+    monotonic  -- seconds that never jump; for leases and pauses within one process
+    new_id     -- a letter's or a lease owner's id
+    chance     -- a number from 0 up to 1; jitter only, never a secret
+    """
+
+    now: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    new_id: Callable[[], str] = new_id
+    chance: Callable[[], float] = random.random

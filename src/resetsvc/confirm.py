@@ -1,0 +1,87 @@
+"""A link and a new password become a changed password: all of it, or nothing (rule 7)."""
+
+from collections.abc import Callable
+
+import structlog
+
+from resetsvc.accounts import Accounts
+from resetsvc.clock import Clock
+from resetsvc.errors import LinkDoesNotWork
+from resetsvc.letters import DropReason, Kind, NewLetter
+from resetsvc.links import Links, OpenLink
+from resetsvc.passwords.policy import check_password
+from resetsvc.store import letters as sql
+from resetsvc.store.connection import Connection
+from resetsvc.store.database import Store
+from resetsvc.tokens import Tokens
+
+log = structlog.stdlib.get_logger("resetsvc.confirm")
+
+# The notice warns of what has happened: it is worth more trouble than a link that can be asked for again.
+NOTICE_DEADLINE = 3 * 86400.0  # seconds
+
+
+class Confirm:
+    """Changes passwords. `on_notice` is called when a notice letter waits to be sent."""
+
+    def __init__(
+        self,
+        links: Links,
+        store: Store,
+        accounts: Accounts,
+        tokens: Tokens,
+        clock: Clock,
+        *,
+        min_length: int,
+        product_name: str,
+        on_notice: Callable[[], None],
+    ) -> None:
+        self._links = links
+        self._store = store
+        self._accounts = accounts
+        self._tokens = tokens
+        self._clock = clock
+        self._min_length = min_length
+        self._product_name = product_name
+        self._on_notice = on_notice
+
+    async def change_password(self, token: str, password: str, *, client: str) -> None:
+        """Set the new password and use the link up.
+
+        Raises LinkDoesNotWork; PasswordRefused, after which the link still works; Busy; CannotStore.
+        """
+        opened = await self._links.open(token)
+        check_password(
+            password, min_length=self._min_length, names=(opened.account.address, self._product_name)
+        )
+        # Slow, so outside any transaction; what it was based on is checked again inside.
+        sealed = await self._accounts.seal(password)
+        await self._store.unit(lambda unit: self._change(unit, opened, sealed, client))
+        log.info("password changed", letter=opened.link.letter_id, account=opened.account.id)
+        self._on_notice()
+
+    async def _change(self, unit: Connection, opened: OpenLink, sealed: str, client: str) -> None:
+        account, now = opened.account, self._clock.now()
+        if not await sql.mark_link_used(unit, opened.link.letter_id, now):
+            raise LinkDoesNotWork  # somebody with the same link was faster
+        if not await self._accounts.swap(unit, account, sealed):
+            raise LinkDoesNotWork  # the password was changed elsewhere meanwhile
+        await sql.revoke_links(unit, account.id, now)
+        await sql.drop_waiting_resets(unit, account.id, DropReason.PASSWORD_CHANGED, now)
+        notice_id = self._clock.new_id()
+        await sql.insert_letters(
+            unit,
+            [
+                NewLetter(
+                    id=notice_id,
+                    kind=Kind.NOTICE,
+                    address=account.address,
+                    locale=account.locale,
+                    client=client,
+                    message_id=self._tokens.message_id(notice_id),
+                    asked_at=now,
+                    deadline_at=now + NOTICE_DEADLINE,
+                    account_id=account.id,
+                )
+            ],
+        )

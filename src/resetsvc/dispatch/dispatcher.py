@@ -1,0 +1,265 @@
+"""The dispatcher: claims letters that are due, has each handed over, puts on record what came of it.
+
+Claims have a lease that is renewed while this process lives: what a killed process held comes back when it ends. The
+lease is looked at once more just before the body leaves, so that a process that slept too long sends nothing.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from resetsvc.clock import Clock
+from resetsvc.compose.composer import Composer, UnusableAddress
+from resetsvc.dispatch.gatekeeper import Gatekeeper
+from resetsvc.dispatch.outcomes import Outcome, record_outcomes
+from resetsvc.errors import CannotStore
+from resetsvc.letters import ClaimedLetter, Kind
+from resetsvc.relay.relays import Outbox
+from resetsvc.relay.verdict import Attempt, Verdict
+from resetsvc.store import letters as sql
+from resetsvc.store.connection import Connection
+from resetsvc.store.database import Store
+from resetsvc.store.group_commit import GroupCommit
+
+log = structlog.stdlib.get_logger("resetsvc.dispatcher")
+
+LEASE = 10.0  # seconds; a killed process holds letters up for so long, and no longer
+RENEW_EVERY = 3.0
+LEASE_MARGIN = 1.0  # less than this left of a lease is too little to send in
+POLL = 0.25  # seconds between looks for what other processes stored; one's own requests wake it at once
+TIDY_EVERY = 1.0  # seconds between looks at other owners' leases, deadlines, idle lanes
+STOP_GRACE = 5.0  # seconds that letters in hand get when the service stops; then they go back
+RETRIES_SHARE = 8  # of so many letters claimed, one place is kept for those that were tried before
+POISON_TRIES = 3  # unexpected errors with one letter before it is set aside
+LOOK_UP_AGAIN = 5.0  # seconds until letters are tried again whose accounts could not be looked up
+
+
+class Dispatcher:
+    """Delivers letters until it is stopped. Any number of them may share a database; none knows of the others."""
+
+    def __init__(
+        self,
+        store: Store,
+        gatekeeper: Gatekeeper,
+        composer: Composer,
+        outbox: Outbox,
+        clock: Clock,
+        *,
+        on_outcome: Callable[[Outcome], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._gatekeeper = gatekeeper
+        self._composer = composer
+        self._outbox = outbox
+        self._clock = clock
+        self._on_outcome = on_outcome
+        self._owner = clock.new_id()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._in_hand: set[asyncio.Task[None]] = set()
+        self._renewed_at = float("-inf")
+        self._tidied_at = float("-inf")
+        self.seen_alive_at = float("-inf")  # monotonic time of the loop's last turn, for /readyz
+        self._outcomes: GroupCommit[Outcome] = GroupCommit(
+            lambda outcomes: record_outcomes(store, self._owner, outcomes)
+        )
+
+    def wake(self) -> None:
+        """There may be work: look now instead of at the next poll."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` returns once the letters in hand are done or back in the queue."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until stopped. Raises what it cannot go on after; the letters then wait out their lease."""
+        renewing = asyncio.create_task(self._renew_leases(), name="lease renewal")
+        try:
+            while not self._stopping:
+                self.seen_alive_at = self._clock.monotonic()
+                self._wake.clear()  # before looking: what comes in while we look is not lost
+                try:
+                    await self._tidy()
+                    busy = await self._take_on_letters()
+                except CannotStore as error:
+                    log.error("database unavailable", error=str(error.__cause__ or error))
+                    busy = False
+                if not busy:
+                    await self._pause(POLL)
+            await self._finish()
+        finally:
+            renewing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await renewing
+
+    # ---- claim ----
+
+    async def _take_on_letters(self) -> bool:
+        """Claim what there is room for and start on it; True if there may be more."""
+        room = self._outbox.room() - len(self._in_hand)
+        if room <= 0:
+            return False
+        claimed_at = self._clock.monotonic()
+        letters = await self._claim(room)
+        if not letters:
+            return False
+        resets = [letter for letter in letters if letter.kind is Kind.RESET]
+        for letter in letters:
+            if letter.kind is Kind.NOTICE:
+                self._start(letter, letter.address, letter.locale, claimed_at)
+        if resets:
+            await self._admit(resets, claimed_at)
+        return True
+
+    async def _claim(self, room: int) -> list[ClaimedLetter]:
+        now = self._clock.now()
+
+        async def work(unit: Connection) -> list[ClaimedLetter]:
+            async def claim(fresh: bool, limit: int) -> list[ClaimedLetter]:
+                return await sql.claim_due_letters(
+                    unit, fresh=fresh, owner=self._owner, now=now, lease_until=now + LEASE, limit=limit
+                )
+
+            fresh = await claim(True, room - room // RETRIES_SHARE)
+            return fresh + (await claim(False, room - len(fresh)) if len(fresh) < room else [])
+
+        return await self._store.unit(work)
+
+    async def _admit(self, resets: Sequence[ClaimedLetter], claimed_at: float) -> None:
+        try:
+            admissions = await self._gatekeeper.admit(resets, self._owner)
+        except CannotStore:
+            raise
+        except Exception:
+            log.exception("accounts cannot be looked up", letters=len(resets))
+            due = self._clock.now() + LOOK_UP_AGAIN
+            await self._store.unit(
+                lambda unit: sql.postpone_letters(
+                    unit, [(letter.id, due, 0) for letter in resets], owner=self._owner
+                )
+            )
+            return
+        for admission in admissions:
+            if admission.reason is not None:
+                log.info("letter dropped", letter=admission.letter.id, reason=admission.reason)
+            elif admission.account is not None:
+                self._start(admission.letter, admission.account.address, admission.account.locale, claimed_at)
+
+    # ---- deliver ----
+
+    def _start(self, letter: ClaimedLetter, recipient: str, language: str | None, claimed_at: float) -> None:
+        task = asyncio.create_task(self._deliver(letter, recipient, language, claimed_at), name="letter")
+        self._in_hand.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._in_hand.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a letter's task died", error=repr(error))
+        self._wake.set()  # there is room again
+
+    async def _deliver(
+        self, letter: ClaimedLetter, recipient: str, language: str | None, claimed_at: float
+    ) -> None:
+        def may_send() -> bool:
+            held_until = max(claimed_at, self._renewed_at) + LEASE - LEASE_MARGIN
+            return self._clock.monotonic() < held_until and self._clock.now() < letter.deadline_at
+
+        try:
+            attempt = await self._outbox.hand_over(
+                lambda: self._composer.compose(letter, recipient, language), may_send
+            )
+        except UnusableAddress as error:
+            attempt = Attempt(Verdict.FAILED, "none", None, str(error))
+        except Exception as error:
+            attempt = _poisoned(letter, error)
+            log.exception("unexpected error with a letter", letter=letter.id)
+        outcome = Outcome(letter, attempt, self._clock.now(), self._clock.chance())
+        await self._record(outcome)
+        self._on_outcome(outcome)
+
+    async def _record(self, outcome: Outcome) -> None:
+        """Put it on record, however long the database takes: what is not on record is sent again."""
+        while True:
+            try:
+                await self._outcomes.add(outcome)
+                return
+            except CannotStore:
+                if self._stopping:
+                    raise
+                await asyncio.sleep(0.5)
+
+    # ---- leases, deadlines, the end ----
+
+    async def _renew_leases(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY)
+            if not self._in_hand:
+                continue
+            before = self._clock.monotonic()
+            until = self._clock.now() + LEASE
+            try:
+                await self._store.write(
+                    lambda connection, until=until: sql.renew_leases(
+                        connection, owner=self._owner, lease_until=until
+                    )  # type: ignore[misc]  # a default binds the loop's value
+                )
+            except CannotStore:
+                log.error("leases cannot be renewed", letters=len(self._in_hand))
+            else:
+                self._renewed_at = before
+
+    async def _tidy(self) -> None:
+        if self._clock.monotonic() < self._tidied_at + TIDY_EVERY:
+            return
+        self._tidied_at = self._clock.monotonic()
+        now = self._clock.now()
+
+        async def work(unit: Connection) -> tuple[int, int]:
+            return (
+                await sql.release_expired_leases(unit, owner=self._owner, now=now),
+                await sql.expire_letters(unit, now),
+            )
+
+        released, expired = await self._store.unit(work)
+        if released:
+            log.warning("took over letters whose owner is gone", letters=released)
+        if expired:
+            log.warning("letters given up at their deadline", letters=expired)
+        await self._outbox.tend()
+
+    async def _finish(self) -> None:
+        """Let letters in hand end; put back those that do not within the grace."""
+        if self._in_hand:
+            _, late = await asyncio.wait(self._in_hand, timeout=STOP_GRACE)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        with contextlib.suppress(CannotStore):  # then their leases run out instead
+            await self._outcomes.flush()
+            now = self._clock.now()
+            await self._store.write(
+                lambda connection: sql.release_leases(connection, owner=self._owner, now=now)
+            )
+
+    async def _pause(self, seconds: float) -> None:
+        timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
+
+
+def _poisoned(letter: ClaimedLetter, error: Exception) -> Attempt:
+    """An error that no letter should cause: tried a few times, then set aside so that it harms no other."""
+    verdict = Verdict.FAILED if letter.attempts + 1 >= POISON_TRIES else Verdict.RETRY
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f"{frame.tb_frame.f_code.co_name}:{frame.tb_lineno}" if frame else "?"
+    # The type and the place, never the message: that may hold the link.
+    return Attempt(verdict, "none", None, f"internal error: {type(error).__name__} in {where}")

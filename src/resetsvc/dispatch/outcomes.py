@@ -1,0 +1,67 @@
+"""What came of attempts, and how that is put on record: one unit of work for all that ended at the same time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from resetsvc.letters import ClaimedLetter
+from resetsvc.relay.verdict import Attempt, Verdict, retry_pause
+from resetsvc.store import letters as sql
+from resetsvc.store.connection import Connection
+from resetsvc.store.database import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one attempt at a letter ended, and when."""
+
+    letter: ClaimedLetter
+    attempt: Attempt
+    at: float
+    chance: float  # for the jitter of its next attempt
+
+
+async def record_outcomes(store: Store, owner: str, outcomes: Sequence[Outcome]) -> None:
+    """Put outcomes on record; CannotStore if that fails, and then none of them is."""
+    sent = [
+        (
+            outcome.letter.id,
+            outcome.at,
+            outcome.attempt.relay,
+            f"{outcome.attempt.code} {outcome.attempt.reply}",
+        )
+        for outcome in outcomes
+        if outcome.attempt.verdict is Verdict.SENT
+    ]
+    others = [outcome for outcome in outcomes if outcome.attempt.verdict is not Verdict.SENT]
+    if not others:
+        await store.write(lambda connection: sql.mark_sent(connection, sent))
+        return
+
+    async def work(unit: Connection) -> None:
+        if sent:
+            await sql.mark_sent(unit, sent)
+        await sql.insert_attempts(unit, [_attempt_row(outcome) for outcome in others])
+        failed = [
+            (outcome.letter.id, str(outcome.attempt.code or "unusable"))
+            for outcome in others
+            if outcome.attempt.verdict is Verdict.FAILED
+        ]
+        if failed:
+            await sql.fail_letters(unit, failed, owner=owner, now=max(outcome.at for outcome in others))
+        later = [_later(outcome) for outcome in others if outcome.attempt.verdict is not Verdict.FAILED]
+        if later:
+            await sql.postpone_letters(unit, later, owner=owner)
+
+    await store.unit(work)
+
+
+def _attempt_row(outcome: Outcome) -> tuple[str, float, str, str, int | None, str]:
+    attempt = outcome.attempt
+    return (outcome.letter.id, outcome.at, attempt.relay, attempt.verdict, attempt.code, attempt.reply)
+
+
+def _later(outcome: Outcome) -> tuple[str, float, int]:
+    """When a letter is due again. Only what a relay said or did about the letter itself counts as an attempt at it."""
+    if outcome.attempt.verdict is Verdict.RETRY:
+        return outcome.letter.id, outcome.at + retry_pause(outcome.letter.attempts + 1, outcome.chance), 1
+    return outcome.letter.id, outcome.at, 0

@@ -1,0 +1,1 @@
+"""What is a good password, and how one is kept."""

@@ -1,0 +1,71 @@
+"""Argon2id, in a small executor of its own, so that hashing starves neither the event loop nor the memory."""
+
+import asyncio
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from resetsvc.errors import Busy
+
+T = TypeVar("T")
+
+# Hashes that may wait for each one that runs: at 20 ms each, a person waits a second at the most.
+_WAITING_PER_THREAD = 48
+
+
+def normalise(password: str) -> str:
+    """NFC, so that one keyboard's `é` is another one's (NIST SP 800-63B-4 3.1.1.2, RFC 8265 4.2.2)."""
+    return unicodedata.normalize("NFC", password)
+
+
+class Hasher:
+    """Hashes and verifies passwords. Memory used: `memory_kib` × `concurrency`, whatever is asked."""
+
+    def __init__(self, *, memory_kib: int, time_cost: int, parallelism: int, concurrency: int) -> None:
+        self._argon2 = PasswordHasher(memory_cost=memory_kib, time_cost=time_cost, parallelism=parallelism)
+        self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="argon2")
+        self._bound = concurrency * (1 + _WAITING_PER_THREAD)
+        self._asked = 0
+
+    async def hash(self, password: str) -> str:
+        """Return the PHC string of a password; Busy if too many wait already."""
+        return await self._in_executor(lambda: self._argon2.hash(normalise(password)))
+
+    async def verify(self, stored: str, password: str) -> bool:
+        def verified() -> bool:
+            try:
+                return self._argon2.verify(stored, normalise(password))
+            except (VerificationError, InvalidHashError):
+                return False
+
+        return await self._in_executor(verified)
+
+    def is_weak(self, stored: str) -> bool:
+        """Whether a hash was made with other parameters than those of today."""
+        return self._argon2.check_needs_rehash(stored)
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    async def _in_executor(self, work: Callable[[], T]) -> T:
+        if self._asked >= self._bound:
+            raise Busy
+        self._asked += 1
+        # Counted until the thread is done, and not until its caller gave up: the memory is in use that long.
+        future = self._executor.submit(work)
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: _call_soon(loop, self._done_one))
+        return await asyncio.wrap_future(future)
+
+    def _done_one(self) -> None:
+        self._asked -= 1
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    if loop.is_closed():
+        return
+    loop.call_soon_threadsafe(callback)

@@ -1,0 +1,243 @@
+"""One SMTP session after its greeting and log-in: hands letters over, one after the other, every reply checked.
+
+aiosmtplib connects, does TLS and logs in, and gives its transport to this protocol: it has no pipelining, it cannot
+look at the lease between DATA and the body, and its reply reader drops what it does not expect, where an unexpected
+reply means that the session is out of step and must not be used again.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from resetsvc.relay.verdict import Reply, Step, Verdict, verdict_of
+
+_REPLY_BYTES = 16_384  # RFC 5321 asks for 512 a line; what never ends is not a reply
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A composed letter on its way: exactly one recipient, and the bytes of the mail with CRLF line ends."""
+
+    sender: str
+    recipient: str
+    body: bytes
+    utf8: bool = False  # the recipient needs SMTPUTF8 (RFC 6531)
+
+
+class SessionBroken(Exception):
+    """The session cannot be used any more: it closed, timed out, or said something that is no reply."""
+
+    def __init__(self, step: Step, what: str) -> None:
+        super().__init__(what)
+        self.step = step
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What came of one letter in a session. `reusable`: the session is in step and can take the next one."""
+
+    verdict: Verdict
+    code: int | None
+    reply: str
+    reusable: bool
+
+
+class Conversation(asyncio.Protocol):
+    """The protocol of an open session.
+
+    pipelining -- the relay offers RFC 2920: MAIL, RCPT and DATA go in one packet, one round trip instead of three
+    """
+
+    def __init__(self, *, pipelining: bool, utf8: bool, timeout: float) -> None:
+        self._pipelining = pipelining
+        self._utf8 = utf8
+        self._timeout = timeout
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._lines: list[str] = []
+        self._replies: deque[Reply] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._broken: str | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    # ---- asyncio.Protocol ----
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if len(self._buffer) + sum(map(len, self._lines)) > _REPLY_BYTES:
+            self._break("the relay's reply does not end")
+            return
+        while (end := self._buffer.find(b"\n")) >= 0:
+            line = self._buffer[:end].rstrip(b"\r").decode("utf-8", "replace")
+            del self._buffer[: end + 1]
+            if not self._take_line(line):
+                self._break("the relay said something that is no reply")
+                return
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._break(
+            "the relay closed the connection"
+            if exc is None
+            else f"the connection broke ({type(exc).__name__})"
+        )
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    # ---- handing letters over ----
+
+    @property
+    def usable(self) -> bool:
+        """Whether the session is open and in step: a reply that nobody asked for means that it closes or is confused."""
+        return self._broken is None and not self._replies and not self._buffer and not self._lines
+
+    async def hand_over(self, envelope: Envelope, may_send: Callable[[], bool]) -> Handover:
+        """Give one letter to the relay. Never raises for what the relay does; a cancelled call leaves the session broken.
+
+        may_send -- asked after the relay's go-ahead, just before the first byte of the body: False withholds it
+        """
+        step = Step.MAIL
+        try:
+            if envelope.utf8 and not self._utf8:
+                return Handover(
+                    Verdict.FAILED, None, "the relay does not take addresses beyond ASCII", self.usable
+                )
+            option = " SMTPUTF8" if envelope.utf8 else ""
+            commands = [
+                (Step.MAIL, f"MAIL FROM:<{envelope.sender}>{option}\r\n".encode()),
+                (Step.RCPT, f"RCPT TO:<{envelope.recipient}>\r\n".encode()),
+                (Step.DATA, b"DATA\r\n"),
+            ]
+            if self._pipelining:
+                self._write(b"".join(command for _, command in commands))
+            refusal: tuple[Step, Reply] | None = None
+            go_ahead: Reply | None = None
+            for step, command in commands:
+                if not self._pipelining:
+                    self._write(command)
+                reply = await self._reply(step)
+                good = reply.code == 354 if step is Step.DATA else 200 <= reply.code < 300
+                if step is Step.DATA:
+                    go_ahead = reply if good else None
+                if not good and refusal is None:
+                    refusal = step, reply
+                    if not self._pipelining:
+                        break
+            if refusal is not None:
+                return await self._refused(*refusal, waits_for_body=go_ahead is not None)
+            step = Step.BODY
+            if not may_send():
+                self._break("withheld")  # closing is the only way out after 354 without sending anything
+                return Handover(Verdict.WITHHELD, None, "not sent: its time ran out before the body", False)
+            return await self._body(envelope)
+        except SessionBroken as broken:
+            verdict = Verdict.RELAY_DOWN if broken.step in (Step.MAIL,) else Verdict.RETRY
+            return Handover(verdict, None, f"{broken} (at {broken.step})", False)
+        except asyncio.CancelledError:
+            # The answer to what was written is still to come: the next command would read it as its own.
+            self._break("interrupted")
+            raise
+
+    async def quit(self, timeout: float) -> None:
+        """Take leave, if the relay listens; close in any case."""
+        if self.usable:
+            try:
+                self._write(b"QUIT\r\n")
+                async with asyncio.timeout(timeout):
+                    await self._reply(Step.CONNECT)
+            except (SessionBroken, TimeoutError):
+                pass
+        self._break("closed")
+
+    def close(self) -> None:
+        self._break("closed")
+
+    async def _refused(self, step: Step, reply: Reply, *, waits_for_body: bool) -> Handover:
+        verdict = verdict_of(step, reply.code)
+        if waits_for_body or reply.code == 421 or not 400 <= reply.code < 600:
+            # It said 354 although it refused the recipient, or it made no sense: do not argue, begin a new session.
+            self._break("refused")
+        else:
+            self._write(b"RSET\r\n")  # RFC 5321 4.1.1.5: forget the sender that it has taken
+            try:
+                if (await self._reply(Step.MAIL)).code != 250:
+                    self._break("RSET was refused")
+            except SessionBroken:
+                pass
+        return Handover(verdict, reply.code, reply.text, self.usable)
+
+    async def _body(self, envelope: Envelope) -> Handover:
+        body = envelope.body
+        if b"\r\n." in body or body.startswith(b"."):
+            body = body.replace(b"\r\n.", b"\r\n..")
+            body = b"." + body if body.startswith(b".") else body
+        self._write(body + (b".\r\n" if body.endswith(b"\r\n") else b"\r\n.\r\n"))
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._writable.wait()
+        except TimeoutError:
+            self._break("the relay stopped reading")
+            raise SessionBroken(Step.BODY, "the relay stopped reading") from None
+        reply = await self._reply(Step.BODY)
+        verdict = verdict_of(Step.BODY, reply.code)
+        if not (200 <= reply.code < 300 or 400 <= reply.code < 600) or reply.code == 421:
+            self._break("closing")
+        return Handover(verdict, reply.code, reply.text, self.usable)
+
+    # ---- replies ----
+
+    async def _reply(self, step: Step) -> Reply:
+        """The next reply, within the time for one step however slowly it drips in; else SessionBroken."""
+        if not self._replies and self._broken is None:
+            self._waiter = asyncio.get_running_loop().create_future()
+            timer = asyncio.get_running_loop().call_later(
+                self._timeout, self._break, f"no reply within {self._timeout:g} s"
+            )
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        if self._replies:
+            return self._replies.popleft()
+        raise SessionBroken(step, self._broken or "the session broke")
+
+    def _take_line(self, line: str) -> bool:
+        """Read one line; False if it is none of a reply's (RFC 5321 4.2.1)."""
+        code, mark, text = line[:3], line[3:4], line[4:]
+        if not (code.isascii() and code.isdigit() and "2" <= code[0] <= "5" and mark in ("", " ", "-")):
+            return False
+        if self._lines and not self._lines[0].startswith(code):
+            return False
+        self._lines.append(f"{code}{text}")
+        if mark != "-":
+            self._replies.append(Reply(int(code), " ".join(line[3:] for line in self._lines)[:200]))
+            self._lines.clear()
+        return True
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and self._broken is None:
+            self._transport.write(data)
+
+    def _break(self, why: str) -> None:
+        if self._broken is None:
+            self._broken = why
+            if self._transport is not None:
+                # Not close(): that waits for a relay that no longer reads.
+                self._transport.abort()
+        self._writable.set()
+        self._wake(force=True)
+
+    def _wake(self, *, force: bool = False) -> None:
+        if self._waiter is not None and not self._waiter.done() and (self._replies or force):
+            self._waiter.set_result(None)

@@ -1,0 +1,256 @@
+"""One relay: a bounded set of lanes that are kept open and used again, and whether it is up.
+
+A relay that cannot be reached is probed by a task of its own, without a letter; no letter waits on it meanwhile.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from resetsvc.clock import Clock
+from resetsvc.relay.conversation import Conversation, Envelope
+from resetsvc.relay.lane import CannotOpen, open_lane
+from resetsvc.relay.url import RelayAddress
+from resetsvc.relay.verdict import Attempt, Verdict
+
+log = structlog.stdlib.get_logger("resetsvc.relay")
+
+PROBE_PAUSES = (1.0, 2.0, 4.0)  # seconds; the last one from then on, so that traffic is back within 5 s
+OUR_FAULT_PAUSE = 30.0  # a log-in that is refused is not tried so often that the relay locks us out
+CEILING_SECONDS = 60.0  # how long we do with the lanes that a relay gave us before we ask for more
+IDLE_SECONDS = 20.0  # a lane unused for so long is closed: relays close them too, without telling
+
+
+class Relay:
+    """Hands letters over to one relay. Enter it to use it; leaving closes its lanes."""
+
+    def __init__(
+        self,
+        address: RelayAddress,
+        *,
+        connections: int,
+        timeout: float,
+        tls: ssl.SSLContext,
+        clock: Clock,
+        on_up: Callable[[], None],
+    ) -> None:
+        self.name = address.name
+        self.up = True
+        self._address = address
+        self._connections = connections
+        self._timeout = timeout
+        self._tls = tls
+        self._clock = clock
+        self._on_up = on_up
+        self._idle: list[tuple[Conversation, float]] = []
+        self._open = 0
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._ceiling = (
+            connections  # fewer for a minute where the relay takes fewer connections than we may open
+        )
+        self._ceiling_until = 0.0
+        self._strikes = 0  # letters in a row that ended without a word from the relay
+        self._on_trial = False  # up again, but no letter has been taken since: one lane until then
+        self._probe: asyncio.Task[None] | None = None
+        self._pace = 0.0  # smoothed seconds that a lane needs for one letter
+        self.why_down: Attempt | None = None
+
+    @property
+    def lanes(self) -> int:
+        """How many letters it takes at the same time."""
+        if not self.up:
+            return 0
+        return 1 if self._on_trial else self._ceiling
+
+    @property
+    def open_lanes(self) -> int:
+        return self._open
+
+    @property
+    def letters_ahead(self) -> int:
+        """How many letters to hold ready beyond those in its lanes: what it takes in a quarter of a second.
+
+        So a fast relay never waits for a claim, and a slow one holds no letter that a fresher one should overtake.
+        """
+        if not self._pace or self._on_trial:
+            return 0
+        return min(30 * self._connections, int(self.lanes * 0.25 / self._pace))
+
+    async def hand_over(self, compose: Callable[[], Envelope], may_send: Callable[[], bool]) -> Attempt:
+        """Make one attempt to hand a letter over; how it ended, whatever the relay does.
+
+        compose -- called once there is a lane for the letter, so that its link's lifetime is not spent on waiting
+        """
+        while True:
+            try:
+                lane, used_before = await self._take_lane()
+            except CannotOpen as error:
+                return Attempt(error.verdict, self.name, error.code, error.reply)
+            began = self._clock.monotonic()
+            try:
+                outcome = await lane.hand_over(compose(), may_send)
+            finally:
+                self._give_back(lane)
+            attempt = Attempt(outcome.verdict, self.name, outcome.code, outcome.reply)
+            if attempt.verdict is Verdict.RELAY_DOWN and used_before:
+                continue  # the relay had closed this lane while it was idle: not the letter's misfortune
+            if attempt.verdict is Verdict.SENT:
+                seconds = self._clock.monotonic() - began
+                self._pace = seconds if not self._pace else 0.9 * self._pace + 0.1 * seconds
+            self._learn(attempt)
+            return attempt
+
+    async def close(self, timeout: float = 2.0) -> None:
+        """Stop probing, take leave on all idle lanes."""
+        self.up = False
+        if self._probe is not None:
+            self._probe.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._probe
+        self._wake_all()
+        lanes = [lane for lane, _ in self._idle]
+        self._idle.clear()
+        self._open -= len(lanes)
+        await asyncio.gather(*(lane.quit(timeout) for lane in lanes))
+
+    async def close_idle_lanes(self) -> None:
+        """Take leave on the lanes that nobody needed for a while."""
+        if self._ceiling < self._connections and self._clock.monotonic() >= self._ceiling_until:
+            self._ceiling = self._connections
+            self._wake_all()
+        limit = self._clock.monotonic() - IDLE_SECONDS
+        tired = [lane for lane, since in self._idle if since < limit or not lane.usable]
+        self._idle = [(lane, since) for lane, since in self._idle if lane not in tired]
+        self._open -= len(tired)
+        await asyncio.gather(*(lane.quit(2.0) for lane in tired))
+
+    # ---- lanes ----
+
+    async def _take_lane(self) -> tuple[Conversation, bool]:
+        """A usable lane, and whether it has been used before."""
+        while True:
+            if not self.up:
+                raise CannotOpen(Verdict.RELAY_DOWN, None, "the relay is down")
+            while self._idle:
+                lane, _ = self._idle.pop()  # the last one used: the others may grow old and close
+                if lane.usable:
+                    return lane, True
+                lane.close()
+                self._open -= 1
+            if self._open < self.lanes:
+                opened = await self._open_one()
+                if opened is not None:
+                    return opened, False
+                continue
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                if waiter.cancelled() or not waiter.done():
+                    with contextlib.suppress(ValueError):
+                        self._waiters.remove(waiter)
+
+    async def _open_one(self) -> Conversation | None:
+        """A new lane; None where the relay takes no more of them but serves those it has."""
+        self._open += 1
+        try:
+            return await open_lane(self._address, timeout=self._timeout, tls=self._tls)
+        except CannotOpen as error:
+            self._open -= 1
+            if self._open > 0 and self.up and error.verdict is not Verdict.OUR_FAULT:
+                self._ceiling = self._open
+                self._ceiling_until = self._clock.monotonic() + CEILING_SECONDS
+                log.warning(
+                    "relay takes no more connections", relay=self.name, open=self._open, reply=error.reply
+                )
+                return None
+            self._go_down(Attempt(error.verdict, self.name, error.code, error.reply))
+            raise
+        except BaseException:
+            self._open -= 1
+            self._wake_one()
+            raise
+
+    def _give_back(self, lane: Conversation) -> None:
+        if lane.usable and self.up:
+            self._idle.append((lane, self._clock.monotonic()))
+        else:
+            lane.close()
+            self._open -= 1
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _wake_all(self) -> None:
+        while self._waiters:
+            self._wake_one()
+
+    # ---- up or down ----
+
+    def _learn(self, attempt: Attempt) -> None:
+        if attempt.verdict in (Verdict.OUR_FAULT, Verdict.RELAY_DOWN):
+            self._go_down(attempt)
+        elif attempt.code is not None:  # it spoke: it is alive
+            self._strikes = 0
+            if self._on_trial:
+                self._on_trial = False
+                self._wake_all()
+        elif attempt.verdict is Verdict.RETRY:
+            self._strikes += 1
+            if self._on_trial or self._strikes >= self._connections:
+                self._go_down(attempt)
+
+    def _go_down(self, attempt: Attempt) -> None:
+        if not self.up:
+            return
+        self.up = False
+        self.why_down = attempt
+        self._strikes = 0
+        log.error(
+            "relay refuses us" if attempt.verdict is Verdict.OUR_FAULT else "relay down",
+            relay=self.name,
+            code=attempt.code,
+            reply=attempt.reply,
+        )
+        for lane, _ in self._idle:
+            lane.close()
+        self._open -= len(self._idle)
+        self._idle.clear()
+        self._wake_all()
+        self._probe = asyncio.create_task(
+            self._probe_until_up(attempt.verdict is Verdict.OUR_FAULT), name=f"probe {self.name}"
+        )
+
+    async def _probe_until_up(self, our_fault: bool) -> None:
+        tries = 0
+        while True:
+            pause = OUR_FAULT_PAUSE if our_fault else PROBE_PAUSES[min(tries, len(PROBE_PAUSES) - 1)]
+            await asyncio.sleep(pause * (0.9 + 0.2 * self._clock.chance()))
+            if self._open >= self._connections:
+                continue  # lanes that hang still count: never more connections than are allowed
+            tries += 1
+            try:
+                lane = await open_lane(self._address, timeout=self._timeout, tls=self._tls)
+            except CannotOpen as error:
+                our_fault = error.verdict is Verdict.OUR_FAULT
+                self.why_down = Attempt(error.verdict, self.name, error.code, error.reply)
+                continue
+            break
+        self._open += 1
+        self._idle.append((lane, self._clock.monotonic()))
+        self._on_trial = True
+        self.up = True
+        self.why_down = None
+        log.info("relay up", relay=self.name, tries=tries)
+        self._wake_all()
+        self._on_up()

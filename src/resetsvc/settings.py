@@ -1,0 +1,413 @@
+"""Every setting, its default and what it must look like: the only reader of the environment.
+
+All problems are told at once, by the name that the person typed, and without the value: it may be a secret.
+"""
+
+import os
+import tomllib
+from email.utils import parseaddr
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from limits import RateLimitItem
+from limits import parse as parse_limit
+from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from resetsvc.addresses import parse_address
+from resetsvc.errors import AddressRefused, WrongSettings
+from resetsvc.relay.url import RelayAddress, parse_relay_url
+
+PREFIX = "RESETSVC_"
+# Read by this module or by the test suite, and no settings of the service.
+_NOT_SETTINGS = {"RESETSVC_CONFIG"}
+_NOT_SETTINGS_PREFIX = "RESETSVC_TEST_"
+_SECRET_KEY_LENGTH = 32
+_SECRET_KEY_DIFFERENT_CHARACTERS = 8
+
+Texts = Annotated[tuple[str, ...], NoDecode]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """What can be set, in the order of the reference. Values are checked here and trusted everywhere else."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        extra="ignore",  # `_unknown_names` looks at these: pydantic does not see unknown environment variables
+        hide_input_in_errors=True,
+        frozen=True,
+        validate_default=False,
+    )
+
+    database_url: str = Field(
+        "sqlite:///var/resetsvc.db",
+        description="Where letters and the built-in accounts are kept: `sqlite:///path` (relative) or `sqlite:////path` (absolute).",
+    )
+    secret_key: SecretStr = Field(
+        description="Signs links: at least 32 characters. `resetsvc keygen` makes one."
+    )
+    secret_key_fallbacks: Secrets = Field(
+        (), description="Older keys that still verify links, as a JSON list or separated by spaces."
+    )
+    public_url: str = Field(
+        description="The address under which people reach the service: `https://…` (`http://` only for loopback). Links are built from it alone."
+    )
+    reset_url: str = Field(
+        "{public_url}/reset/{token}",
+        description="The page that a mail links to, with `{token}` in it: change it for a front end of your own.",
+    )
+    login_url: str | None = Field(None, description="Where the last page links to.")
+    product_name: str = Field(
+        "Your account", description="Named in pages and mails.", min_length=1, max_length=80
+    )
+    token_ttl: int = Field(
+        1800, ge=60, le=86400, description="Seconds that a link works, counted from sending."
+    )
+    delivery_deadline: int = Field(
+        14400, ge=60, le=604800, description="Seconds after which an undelivered reset mail is given up."
+    )
+    smtp_url: Texts = Field(
+        description="The relay, or several in the order of failover, separated by spaces: `smtps://user:pass@host:465`, `smtp://user:pass@host:587` (STARTTLS required), `smtp://127.0.0.1:1025?tls=none`."
+    )
+    smtp_connections: int = Field(
+        8, ge=1, le=256, description="Connections to each relay, at most, from one process."
+    )
+    smtp_timeout: float = Field(30, gt=0, le=600, description="Seconds for one SMTP step.")
+    mail_from: str = Field(description="The sender: `Example <no-reply@example.com>`.")
+    password_min_length: int = Field(
+        15, ge=8, le=128, description="Characters that a new password needs at least."
+    )
+    argon2_memory: int = Field(19456, ge=8192, le=4194304, description="KiB of memory for one Argon2id hash.")
+    argon2_time: int = Field(2, ge=1, le=100, description="Passes of Argon2id over that memory.")
+    argon2_parallelism: int = Field(1, ge=1, le=64, description="Lanes of Argon2id.")
+    argon2_concurrency: int = Field(
+        2, ge=1, le=64, description="Hashes that are computed at the same time, at most, in one process."
+    )
+    limit_per_client: str = Field(
+        "20/minute", description="Requests from one client address (IPv6: one /64). Empty: no limit."
+    )
+    limit_per_account: str = Field(
+        "3/hour",
+        description="Reset mails to one account; never visible in an answer. Empty: no limit and no merging of requests that wait together.",
+    )
+    limit_storage_url: str = Field(
+        "memory://",
+        description="Where client limits are counted: `memory://`, or `redis://…` to share them between processes.",
+    )
+    trusted_proxies: int = Field(
+        0, ge=0, le=16, description="How many proxies in front append to `X-Forwarded-For`."
+    )
+    cors_origins: Texts = Field(
+        (), description="Exact origins of front ends elsewhere, as a JSON list or separated by spaces."
+    )
+    queue_limit: PositiveInt = Field(
+        100_000, description="Undelivered letters beyond which new requests get 503."
+    )
+    retention_days: PositiveInt = Field(
+        30, description="Days after which addresses and links' records are erased."
+    )
+    ops_token: SecretStr | None = Field(
+        None, description="Bearer token of `/metrics`; without it that page is 404."
+    )
+    dispatch: bool = Field(True, description="Whether `serve` also delivers.")
+    templates: Path | None = Field(
+        None,
+        description="A folder whose `pages/…` and `mails/…` replace the built-in templates of the same name.",
+    )
+    locales: Path | None = Field(
+        None,
+        description="A folder of gettext catalogs (`de/LC_MESSAGES/resetsvc.mo`) beside the built-in ones.",
+    )
+    log_format: Literal["json", "console"] = Field("json", description="`json` or `console`.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="`debug`, `info`, `warning` or `error`."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        config = os.environ.get("RESETSVC_CONFIG")
+        toml = (TomlConfigSettingsSource(settings_cls, toml_file=config),) if config else ()
+        return init_settings, env_settings, dotenv_settings, *toml
+
+    @field_validator("secret_key_fallbacks", "smtp_url", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            import json
+
+            try:
+                return json.loads(value)
+            except ValueError:
+                raise ValueError("begins like a JSON list and is none") from None
+        return value.split()
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database(cls, value: str) -> str:
+        scheme = value.partition(":")[0]
+        if scheme in ("postgresql", "postgres"):
+            raise ValueError("PostgreSQL is not supported by this version yet: use sqlite:///…")
+        if not value.startswith("sqlite:///") or len(value) == len("sqlite:///"):
+            raise ValueError("not of the form sqlite:///path/to/file.db")
+        if ":memory:" in value or "mode=memory" in value:
+            raise ValueError("a database in memory loses every letter when the process ends: name a file")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_key(cls, value: SecretStr) -> SecretStr:
+        return _checked_key(value)
+
+    @field_validator("secret_key_fallbacks")
+    @classmethod
+    def _are_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        return tuple(_checked_key(key) for key in value)
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public(cls, value: str) -> str:
+        parts = _safe_url(value)
+        if parts.query or parts.fragment:
+            raise ValueError("ends after its path: no ? and no #")
+        return value.rstrip("/")
+
+    @field_validator("reset_url")
+    @classmethod
+    def _is_reset_url(cls, value: str) -> str:
+        if value.count("{token}") != 1:
+            raise ValueError("has to hold {token} once")
+        rest = value.replace("{token}", "").replace("{public_url}", "https://public")
+        if "{" in rest or "}" in rest:
+            raise ValueError("knows {token} and {public_url}, and no other braces")
+        _safe_url(rest)
+        return value
+
+    @field_validator("login_url")
+    @classmethod
+    def _is_login_url(cls, value: str | None) -> str | None:
+        if value:
+            _safe_url(value)
+        return value or None
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if (
+                origin != f"{parts.scheme}://{parts.netloc}"
+                or parts.scheme not in ("http", "https")
+                or "*" in origin
+            ):
+                raise ValueError(
+                    "an origin is scheme://host[:port] and nothing more, without * and without a / at the end"
+                )
+        return tuple(origin.lower() for origin in value)
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _are_relays(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("is missing")
+        for url in value:
+            parse_relay_url(url)
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_sender(cls, value: str) -> str:
+        name, address = parseaddr(value)
+        try:
+            parse_address(address)
+        except AddressRefused:
+            raise ValueError("is not of the form Example <no-reply@example.com>") from None
+        if any(not letter.isprintable() for letter in name):
+            raise ValueError("the sender's name holds control characters")
+        return value
+
+    @field_validator("product_name")
+    @classmethod
+    def _is_printable(cls, value: str) -> str:
+        if any(not letter.isprintable() for letter in value):
+            raise ValueError("holds control characters")
+        return value
+
+    @field_validator("limit_per_client", "limit_per_account")
+    @classmethod
+    def _is_limit(cls, value: str) -> str:
+        if value.strip():
+            try:
+                parse_limit(value)
+            except ValueError:
+                raise ValueError("is not of the form 20/minute or 3/hour (or empty for none)") from None
+        return value.strip()
+
+    @field_validator("limit_storage_url")
+    @classmethod
+    def _is_storage(cls, value: str) -> str:
+        if value != "memory://" and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("is not memory:// or redis://…")
+        return value
+
+    @field_validator("templates", "locales")
+    @classmethod
+    def _is_folder(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise ValueError("is not a folder")
+        return value
+
+    @field_validator("ops_token")
+    @classmethod
+    def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if len(value.get_secret_value()) < 16:
+            raise ValueError("needs at least 16 characters")
+        return value
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """The signing keys, oldest first: the last one signs."""
+        return (
+            *(key.get_secret_value() for key in reversed(self.secret_key_fallbacks)),
+            self.secret_key.get_secret_value(),
+        )
+
+    @cached_property
+    def relays(self) -> tuple[RelayAddress, ...]:
+        return tuple(parse_relay_url(url) for url in self.smtp_url)
+
+    @cached_property
+    def client_limit(self) -> RateLimitItem | None:
+        return parse_limit(self.limit_per_client) if self.limit_per_client else None
+
+    @cached_property
+    def account_limit(self) -> RateLimitItem | None:
+        return parse_limit(self.limit_per_account) if self.limit_per_account else None
+
+    @cached_property
+    def base_path(self) -> str:
+        """The path under which the service is reached, without a slash at its end; empty at the root."""
+        return urlsplit(self.public_url).path.rstrip("/")
+
+    def reset_link(self, token: str) -> str:
+        return self.reset_url.replace("{public_url}", self.public_url).replace("{token}", token)
+
+    def cancel_link(self, token: str) -> str:
+        return f"{self.public_url}/reset/{token}/cancel"
+
+    @property
+    def ask_link(self) -> str:
+        return f"{self.public_url}/reset-password"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings from the environment, `.env` and the TOML file, or raise WrongSettings with all that is wrong.
+
+    overrides -- settings by their names in lower case; they win over everything that is read
+    """
+    problems = _unknown_names()
+    try:
+        settings = Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them, by name
+    except ValidationError as error:
+        problems += [
+            f"{PREFIX}{str(found['loc'][0]).upper()} {_sentence(found)}"
+            for found in error.errors(include_input=False)
+        ]
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        problems.append(f"RESETSVC_CONFIG cannot be read: {error}")
+    except UnicodeDecodeError:
+        problems.append(".env or the file named by RESETSVC_CONFIG is not UTF-8 text")
+    if problems:
+        raise WrongSettings(sorted(set(problems)))
+    return settings
+
+
+def _unknown_names() -> list[str]:
+    """Names that look like settings and are none: most likely a typing error that would go unnoticed."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | _NOT_SETTINGS
+    found = dict.fromkeys(os.environ, "the environment")
+    try:
+        dotenv = DotEnvSettingsSource(Settings, env_file=Settings.model_config.get("env_file")).env_vars
+    except (OSError, UnicodeDecodeError):
+        dotenv = {}  # told by load_settings
+    found |= {name.upper(): ".env" for name in dotenv}
+    problems = [
+        f"{name} (in {where}) is no setting"
+        for name, where in found.items()
+        if name.upper().startswith(PREFIX)
+        and name.upper() not in known
+        and not name.upper().startswith(_NOT_SETTINGS_PREFIX)
+    ]
+    config = os.environ.get("RESETSVC_CONFIG")
+    if config and not Path(config).is_file():
+        problems.append("RESETSVC_CONFIG names a file that does not exist")
+    elif config:
+        try:
+            table = tomllib.loads(Path(config).read_text("utf-8"))
+        except (OSError, ValueError):
+            return problems  # told by load_settings
+        problems += [
+            f"{name} (in the file named by RESETSVC_CONFIG) is no setting"
+            for name in table
+            if name.lower() not in Settings.model_fields
+        ]
+    return problems
+
+
+def _sentence(found: Any) -> str:
+    if found["type"] == "missing":
+        return "is missing"
+    if found["type"] == "value_error":
+        return str(found["ctx"]["error"])
+    return str(found["msg"][0].lower() + found["msg"][1:]).replace("input should", "should")
+
+
+def _checked_key(value: SecretStr) -> SecretStr:
+    key = value.get_secret_value()
+    if len(key) < _SECRET_KEY_LENGTH:
+        raise ValueError(
+            f"needs at least {_SECRET_KEY_LENGTH} characters: `resetsvc keygen` makes a good one"
+        )
+    if len(set(key)) < _SECRET_KEY_DIFFERENT_CHARACTERS:
+        raise ValueError("repeats a few characters, so it can be guessed: `resetsvc keygen` makes a good one")
+    return value
+
+
+def _safe_url(value: str) -> Any:
+    """Refuse whatever could send a token over the network in the clear, or would be no link in a mail."""
+    parts = urlsplit(value)
+    host = parts.hostname or ""
+    if any(letter.isspace() or not letter.isprintable() or letter in "<>\"'" for letter in value):
+        raise ValueError("holds spaces, quotes or control characters")
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError("is not of the form https://host/…")
+    if parts.username or parts.password:
+        raise ValueError("holds a user name or a password")
+    if (
+        parts.scheme == "http"
+        and host not in ("localhost", "127.0.0.1", "::1")
+        and not host.endswith(".localhost")
+    ):
+        raise ValueError("has to be https://: links carry a secret (http:// only for loopback)")
+    return parts

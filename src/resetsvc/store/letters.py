@@ -1,0 +1,387 @@
+"""SQL on the tables `letters` and `attempts`: a function for each statement, named by what it does."""
+
+from collections.abc import Sequence
+
+from resetsvc.letters import ClaimedLetter, Kind, Link, NewLetter
+from resetsvc.store.connection import Connection, Row, as_json
+
+_CLAIMED = (
+    "id, kind, address, locale, client, message_id, asked_at, deadline_at, attempts, account_id, credential"
+)
+
+# ---- asking ---------------------------------------------------------------------------------------------------
+
+
+async def insert_letters(connection: Connection, letters: Sequence[NewLetter]) -> None:
+    """Store any number of letters with one statement and one commit."""
+    await connection.execute(
+        """
+        INSERT INTO letters (id, kind, state, address, locale, client, message_id, asked_at, due_at, deadline_at, account_id)
+        SELECT value ->> 0, value ->> 1, 'queued', value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+               value ->> 6, value ->> 6, value ->> 7, value ->> 8
+        FROM json_each(:rows)
+        """,
+        {
+            "rows": as_json(
+                [
+                    (
+                        letter.id,
+                        letter.kind,
+                        letter.address,
+                        letter.locale,
+                        letter.client,
+                        letter.message_id,
+                        letter.asked_at,
+                        letter.deadline_at,
+                        letter.account_id,
+                    )
+                    for letter in letters
+                ]
+            )
+        },
+    )
+
+
+async def count_undelivered(connection: Connection, at_most: int) -> int:
+    """How many letters wait or are being sent; counting stops at `at_most`."""
+    row = await connection.fetch_one(
+        """
+        SELECT count(*) AS n FROM (
+            SELECT 1 FROM letters WHERE state = 'queued'
+            UNION ALL SELECT 1 FROM letters WHERE state = 'sending'
+            LIMIT :at_most
+        ) AS undelivered
+        """,
+        {"at_most": at_most},
+    )
+    assert row is not None
+    return int(row["n"])
+
+
+# ---- delivering -----------------------------------------------------------------------------------------------
+
+
+async def claim_due_letters(
+    connection: Connection, *, fresh: bool, owner: str, now: float, lease_until: float, limit: int
+) -> list[ClaimedLetter]:
+    """Take up to `limit` letters that are due, oldest first: those never tried, or those to be tried again."""
+    rows = await connection.fetch_all(
+        f"""
+        UPDATE letters SET state = 'sending', lease_owner = :owner, lease_until = :lease_until
+        WHERE seq IN (
+            SELECT seq FROM letters
+            WHERE state = 'queued' AND (attempts > 0) = :retry AND due_at <= :now AND deadline_at > :now
+            ORDER BY due_at LIMIT :limit
+        )
+        RETURNING seq, {_CLAIMED}
+        """,  # noqa: S608 -- the columns are a constant of this module
+        {"owner": owner, "lease_until": lease_until, "now": now, "retry": not fresh, "limit": limit},
+    )
+    # RETURNING promises no order.
+    return [_claimed(row) for row in sorted(rows, key=lambda row: int(row["seq"]))]
+
+
+async def renew_leases(connection: Connection, *, owner: str, lease_until: float) -> None:
+    await connection.execute(
+        "UPDATE letters SET lease_until = :lease_until WHERE state = 'sending' AND lease_owner = :owner",
+        {"owner": owner, "lease_until": lease_until},
+    )
+
+
+async def release_expired_leases(connection: Connection, *, owner: str, now: float) -> int:
+    """Put back what a process that no longer renews its leases left in the middle. Never one's own."""
+    rows = await connection.fetch_all(
+        """
+        UPDATE letters SET state = 'queued', due_at = :now, lease_owner = NULL, lease_until = NULL
+        WHERE state = 'sending' AND lease_until <= :now AND lease_owner <> :owner RETURNING seq
+        """,
+        {"owner": owner, "now": now},
+    )
+    return len(rows)
+
+
+async def release_leases(connection: Connection, *, owner: str, now: float) -> None:
+    """Put back all that one owner holds: it stops."""
+    await connection.execute(
+        """
+        UPDATE letters SET state = 'queued', due_at = :now, lease_owner = NULL, lease_until = NULL
+        WHERE state = 'sending' AND lease_owner = :owner
+        """,
+        {"owner": owner, "now": now},
+    )
+
+
+async def expire_letters(connection: Connection, now: float) -> int:
+    """Give up what waits past its deadline."""
+    rows = await connection.fetch_all(
+        """
+        UPDATE letters SET state = 'expired', reason = 'deadline', finished_at = :now
+        WHERE state = 'queued' AND deadline_at <= :now RETURNING seq
+        """,
+        {"now": now},
+    )
+    return len(rows)
+
+
+async def earlier_resets(connection: Connection, account_ids: Sequence[str], since: float) -> Sequence[Row]:
+    """The admitted reset letters of these accounts that wait, or were admitted or sent since then.
+
+    Rows of account_id, id, state, admitted_at, sent_at.
+    """
+    return await connection.fetch_all(
+        """
+        SELECT account_id, id, state, admitted_at, sent_at FROM letters
+        WHERE account_id IN (SELECT value FROM json_each(:accounts)) AND kind = 'reset' AND admitted_at IS NOT NULL
+          AND (state IN ('queued', 'sending') OR (state = 'sent' AND (admitted_at > :since OR sent_at > :since)))
+        """,
+        {"accounts": as_json(account_ids), "since": since},
+    )
+
+
+async def admit_letters(connection: Connection, rows: Sequence[tuple[str, str, str]], *, now: float) -> None:
+    """Tie letters to the accounts they are for. rows: (letter id, account id, credential)."""
+    await connection.execute(
+        """
+        UPDATE letters SET account_id = new.account_id, credential = new.credential, admitted_at = :now
+        FROM (SELECT value ->> 0 AS id, value ->> 1 AS account_id, value ->> 2 AS credential FROM json_each(:rows)) AS new
+        WHERE letters.id = new.id
+        """,
+        {"rows": as_json(rows), "now": now},
+    )
+
+
+async def extend_deadlines(connection: Connection, rows: Sequence[tuple[str, float]]) -> None:
+    """Let letters wait until the later deadline of those merged into them. rows: (letter id, deadline)."""
+    await connection.execute(
+        """
+        UPDATE letters SET deadline_at = new.deadline_at
+        FROM (SELECT value ->> 0 AS id, value ->> 1 AS deadline_at FROM json_each(:rows)) AS new
+        WHERE letters.id = new.id AND letters.deadline_at < new.deadline_at
+        """,
+        {"rows": as_json(rows)},
+    )
+
+
+async def drop_letters(
+    connection: Connection, rows: Sequence[tuple[str, str]], *, owner: str, now: float
+) -> None:
+    """Record why letters in hand are not sent. rows: (letter id, reason)."""
+    await connection.execute(
+        """
+        UPDATE letters SET state = 'dropped', reason = new.reason, finished_at = :now, lease_owner = NULL, lease_until = NULL
+        FROM (SELECT value ->> 0 AS id, value ->> 1 AS reason FROM json_each(:rows)) AS new
+        WHERE letters.id = new.id AND letters.state = 'sending' AND letters.lease_owner = :owner
+        """,
+        {"rows": as_json(rows), "owner": owner, "now": now},
+    )
+
+
+async def mark_sent(connection: Connection, rows: Sequence[tuple[str, float, str, str]]) -> None:
+    """Record letters that a relay took over. rows: (letter id, time, relay, reply).
+
+    Whoever holds the lease by now: that the mail left is a fact. What finished otherwise meanwhile (its account's
+    password was changed) stays so.
+    """
+    await connection.execute(
+        """
+        UPDATE letters SET state = 'sent', reason = NULL, sent_at = new.at, finished_at = new.at, attempts = attempts + 1,
+            relay = new.relay, reply = new.reply, lease_owner = NULL, lease_until = NULL
+        FROM (SELECT value ->> 0 AS id, value ->> 1 AS at, value ->> 2 AS relay, value ->> 3 AS reply FROM json_each(:rows)) AS new
+        WHERE letters.id = new.id AND letters.state IN ('queued', 'sending')
+        """,
+        {"rows": as_json(rows)},
+    )
+
+
+async def postpone_letters(
+    connection: Connection, rows: Sequence[tuple[str, float, int]], *, owner: str
+) -> None:
+    """Put letters in hand back until later. rows: (letter id, due at, 1 if this was an attempt at the letter, else 0)."""
+    await connection.execute(
+        """
+        UPDATE letters SET state = 'queued', due_at = new.due_at, attempts = attempts + new.tried,
+            lease_owner = NULL, lease_until = NULL
+        FROM (SELECT value ->> 0 AS id, value ->> 1 AS due_at, value ->> 2 AS tried FROM json_each(:rows)) AS new
+        WHERE letters.id = new.id AND letters.state = 'sending' AND letters.lease_owner = :owner
+        """,
+        {"rows": as_json(rows), "owner": owner},
+    )
+
+
+async def fail_letters(
+    connection: Connection, rows: Sequence[tuple[str, str]], *, owner: str, now: float
+) -> None:
+    """Give letters in hand up for good. rows: (letter id, reason)."""
+    await connection.execute(
+        """
+        UPDATE letters SET state = 'failed', reason = new.reason, finished_at = :now, attempts = attempts + 1,
+            lease_owner = NULL, lease_until = NULL
+        FROM (SELECT value ->> 0 AS id, value ->> 1 AS reason FROM json_each(:rows)) AS new
+        WHERE letters.id = new.id AND letters.state = 'sending' AND letters.lease_owner = :owner
+        """,
+        {"rows": as_json(rows), "owner": owner, "now": now},
+    )
+
+
+async def insert_attempts(
+    connection: Connection, rows: Sequence[tuple[str, float, str, str, int | None, str]]
+) -> None:
+    """Keep attempts that did not end in `sent` (that one is in the letter). rows: (letter id, at, relay, verdict, code, reply)."""
+    await connection.execute(
+        """
+        INSERT INTO attempts (letter_id, at, relay, verdict, code, reply)
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(:rows)
+        """,
+        {"rows": as_json(rows)},
+    )
+
+
+# ---- links ----------------------------------------------------------------------------------------------------
+
+
+async def get_open_link(connection: Connection, letter_id: str) -> Link | None:
+    """The link of a letter, unless it was used or revoked or its letter was never meant to go out.
+
+    Also while the letter is still `sending` or waits for another attempt: a copy may have arrived whose
+    acceptance never reached us.
+    """
+    row = await connection.fetch_one(
+        """
+        SELECT id, account_id, credential, address, client FROM letters
+        WHERE id = :id AND kind = 'reset' AND admitted_at IS NOT NULL AND link IS NULL AND state <> 'dropped'
+        """,
+        {"id": letter_id},
+    )
+    if row is None:
+        return None
+    return Link(row["id"], row["account_id"], row["credential"], row["address"] or "", row["client"] or "")
+
+
+async def mark_link_used(connection: Connection, letter_id: str, now: float) -> bool:
+    """Use a link up. True for exactly one of any number of callers."""
+    row = await connection.fetch_one(
+        """
+        UPDATE letters SET link = 'used', link_at = :now
+        WHERE id = :id AND kind = 'reset' AND admitted_at IS NOT NULL AND link IS NULL AND state <> 'dropped'
+        RETURNING id
+        """,
+        {"id": letter_id, "now": now},
+    )
+    return row is not None
+
+
+async def revoke_links(connection: Connection, account_id: str, now: float) -> None:
+    """End all links of an account that are still open."""
+    await connection.execute(
+        """
+        UPDATE letters SET link = 'revoked', link_at = :now
+        WHERE account_id = :account AND kind = 'reset' AND link IS NULL
+        """,
+        {"account": account_id, "now": now},
+    )
+
+
+async def drop_waiting_resets(connection: Connection, account_id: str, reason: str, now: float) -> None:
+    """Drop the reset letters of an account that were admitted and not sent: they would mint a live link."""
+    await connection.execute(
+        """
+        UPDATE letters SET state = 'dropped', reason = :reason, finished_at = :now, lease_owner = NULL, lease_until = NULL
+        WHERE account_id = :account AND kind = 'reset' AND state IN ('queued', 'sending')
+        """,
+        {"account": account_id, "reason": reason, "now": now},
+    )
+
+
+# ---- looking and mending --------------------------------------------------------------------------------------
+
+
+async def list_letters(connection: Connection, state: str | None, limit: int) -> Sequence[Row]:
+    """The newest letters first."""
+    return await connection.fetch_all(
+        """
+        SELECT * FROM letters WHERE :state IS NULL OR state = :state ORDER BY seq DESC LIMIT :limit
+        """,
+        {"state": state, "limit": limit},
+    )
+
+
+async def find_letters(connection: Connection, id_prefix: str) -> Sequence[Row]:
+    """Letters whose id begins so, two at most: enough to see that it is not the only one."""
+    return await connection.fetch_all(
+        "SELECT * FROM letters WHERE id >= :low AND id < :high ORDER BY id LIMIT 2",
+        {"low": id_prefix, "high": id_prefix + "g"},  # g: after every hexadecimal digit
+    )
+
+
+async def attempts_of(connection: Connection, letter_id: str) -> Sequence[Row]:
+    return await connection.fetch_all(
+        "SELECT at, relay, verdict, code, reply FROM attempts WHERE letter_id = :id ORDER BY seq",
+        {"id": letter_id},
+    )
+
+
+async def retry_letters(
+    connection: Connection, ids: Sequence[str] | None, *, now: float, deadline_at: float
+) -> list[str]:
+    """Put failed and expired letters back with a fresh deadline; all of them if `ids` is None. Returns those put back."""
+    rows = await connection.fetch_all(
+        """
+        UPDATE letters SET state = 'queued', reason = NULL, finished_at = NULL, due_at = :now, deadline_at = :deadline_at,
+            attempts = 0
+        WHERE state IN ('failed', 'expired') AND address IS NOT NULL
+          AND (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
+        RETURNING id
+        """,
+        {"ids": None if ids is None else as_json(ids), "now": now, "deadline_at": deadline_at},
+    )
+    return [str(row["id"]) for row in rows]
+
+
+async def count_by_state(connection: Connection) -> dict[str, int]:
+    rows = await connection.fetch_all("SELECT state, count(*) AS n FROM letters GROUP BY state")
+    return {str(row["state"]): int(row["n"]) for row in rows}
+
+
+async def oldest_waiting(connection: Connection) -> float | None:
+    """When the request was made that has waited longest, or None if nothing waits."""
+    row = await connection.fetch_one(
+        "SELECT min(asked_at) AS at FROM letters WHERE state IN ('queued', 'sending')"
+    )
+    return None if row is None or row["at"] is None else float(row["at"])
+
+
+async def erase_finished(connection: Connection, before: float, limit: int) -> int:
+    """Delete letters that were finished before then, and their attempts. Returns how many letters went."""
+    rows = await connection.fetch_all(
+        """
+        SELECT id FROM letters WHERE finished_at IS NOT NULL AND finished_at < :before
+        ORDER BY finished_at LIMIT :limit
+        """,
+        {"before": before, "limit": limit},
+    )
+    if not rows:
+        return 0
+    ids = as_json([row["id"] for row in rows])
+    await connection.execute(
+        "DELETE FROM attempts WHERE letter_id IN (SELECT value FROM json_each(:ids))", {"ids": ids}
+    )
+    await connection.execute(
+        "DELETE FROM letters WHERE id IN (SELECT value FROM json_each(:ids))", {"ids": ids}
+    )
+    return len(rows)
+
+
+def _claimed(row: Row) -> ClaimedLetter:
+    return ClaimedLetter(
+        id=row["id"],
+        kind=Kind(row["kind"]),
+        address=row["address"],
+        locale=row["locale"],
+        client=row["client"] or "",
+        message_id=row["message_id"],
+        asked_at=row["asked_at"],
+        deadline_at=row["deadline_at"],
+        attempts=row["attempts"],
+        account_id=row["account_id"],
+        credential=row["credential"],
+    )

@@ -1,0 +1,62 @@
+"""Which schema the code needs, which one a database has, and the way from one to the other (Alembic)."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+from resetsvc.errors import SchemaOutdated, SchemaTooNew
+from resetsvc.store.connection import Connection
+
+# The newest file in migrations/versions. A constant, so that a start on a current schema need not load Alembic.
+REVISION = "0001"
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+async def upgrade_if_needed(url: str) -> None:
+    """Bring a SQLite file up to date, creating it if need be. SchemaTooNew if a later version has been here."""
+    if await asyncio.to_thread(_revision_of_file, url) != REVISION:
+        await asyncio.to_thread(upgrade, url)
+
+
+def upgrade(url: str) -> None:
+    """Run what is missing, in one transaction: safe to run twice, at once from two processes, and to be killed."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util.exc import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["url"] = url
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise SchemaTooNew from error
+
+
+async def current_revision(connection: Connection) -> str | None:
+    row = await connection.fetch_one("SELECT version_num FROM alembic_version")
+    return None if row is None else str(row["version_num"])
+
+
+def require_current(revision: str | None) -> None:
+    """Raise SchemaOutdated unless a database's revision is the one that this code was written for."""
+    if revision != REVISION:
+        raise SchemaOutdated
+
+
+def _revision_of_file(url: str) -> str | None:
+    from resetsvc.store.database import database_file
+
+    path = Path(database_file(url))
+    if not path.exists():
+        return None
+    connection = sqlite3.connect(path, timeout=30)
+    try:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return None
+        raise
+    finally:
+        connection.close()
+    return None if row is None else str(row[0])

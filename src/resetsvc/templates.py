@@ -1,0 +1,48 @@
+"""Pages and mails are Jinja templates: ours, or those of the same name in the operator's folder."""
+
+from functools import cache
+from pathlib import Path
+
+from jinja2 import (
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PackageLoader,
+    StrictUndefined,
+    Template,
+    select_autoescape,
+)
+
+from resetsvc.i18n import Languages
+
+
+class Templates:
+    """Finds a template in a language. Each is compiled once for each language."""
+
+    def __init__(self, languages: Languages, override: Path | None = None) -> None:
+        self.languages = languages
+        loader = PackageLoader("resetsvc", "templates")
+        self._loader = ChoiceLoader([FileSystemLoader(override), loader]) if override else loader
+        self.get = cache(self._get)
+        self._environment = cache(self._make_environment)
+
+    def _get(self, name: str, language: str) -> Template:
+        return self._environment(language).get_template(name)
+
+    def _make_environment(self, language: str) -> Environment:
+        environment = Environment(
+            loader=self._loader,
+            autoescape=select_autoescape(enabled_extensions=("html",), default=False),
+            undefined=StrictUndefined,  # a typing error in a template is an error, not an empty place
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=False,
+            extensions=["jinja2.ext.i18n"],
+            auto_reload=False,
+            cache_size=-1,
+        )
+        catalog = self.languages.catalog(language)
+        environment.install_gettext_callables(  # type: ignore[attr-defined]  # added by the i18n extension
+            catalog.ugettext, catalog.ungettext, newstyle=True
+        )
+        return environment

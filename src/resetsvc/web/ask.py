@@ -1,0 +1,62 @@
+"""Asking for a reset: the form, and the POST that every front end uses."""
+
+from quart import Blueprint, Response, redirect
+from werkzeug.wrappers import Response as RedirectResponse
+
+from resetsvc.addresses import parse_address
+from resetsvc.errors import AddressRefused
+from resetsvc.web.body import BodyRefused, one_text, optional_text, read_fields
+from resetsvc.web.client import client
+from resetsvc.web.parts import parts
+from resetsvc.web.replies import answer, error_answer, form_asked_for, html
+
+ask = Blueprint("ask", __name__)
+
+
+@ask.get("/reset-password")
+async def show_form() -> Response:
+    return html("ask", 200, email="", error=None)
+
+
+@ask.post("/reset-password")
+async def accept() -> Response:
+    fields = await read_fields()
+    typed = ""
+    try:
+        typed = _required(one_text(fields, "email"))
+        address = parse_address(typed)
+    except (AddressRefused, BodyRefused) as error:
+        return _refused(error, typed)
+    asked_by = client()
+    await parts().limits.spend("ask", asked_by)
+    locale = parts().pages.languages.best(optional_text(fields, "locale"), parts().pages.language())
+    await parts().intake.accept(address, client=asked_by, locale=locale)
+    return answer(
+        200,
+        text="Email sent",
+        body={"status": "accepted"},
+        page="check_inbox",
+        minutes=max(1, parts().settings.token_ttl // 60),
+    )
+
+
+@ask.get("/.well-known/change-password")
+async def well_known() -> RedirectResponse:
+    """Where password managers look (W3C "A Well-Known URL for Changing Passwords")."""
+    return redirect(f"{parts().settings.base_path}/reset-password", 302)
+
+
+def _required(email: str | None) -> str:
+    if email is None:
+        raise BodyRefused("email_missing", "The field email is missing.")
+    return email
+
+
+def _refused(error: AddressRefused | BodyRefused, typed: str) -> Response:
+    """For a person: the form once more, with what was typed and what is wrong with it."""
+    if form_asked_for() != "html":
+        return error_answer(error)
+    catalog = parts().pages.languages.catalog(parts().pages.language())
+    sentence = catalog.ugettext("Enter an email address, like name@example.com.")
+    shown = typed if len(typed) <= 254 and typed.isprintable() else ""
+    return error_answer(error, "ask", email=shown, error=sentence)

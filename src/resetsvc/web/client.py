@@ -1,0 +1,15 @@
+"""The client behind the request being answered."""
+
+from quart import request
+
+from resetsvc.client_address import client_address
+from resetsvc.web.parts import parts
+
+
+def client() -> str:
+    """Its network address, with as many proxies believed as the settings say."""
+    return client_address(
+        request.remote_addr or "",
+        request.headers.getlist("x-forwarded-for"),
+        parts().settings.trusted_proxies,
+    )
