@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -78,12 +78,7 @@ async def open_service(
     """
     clock = clock or Clock()
     async with AsyncExitStack() as stack:
-        hasher = Hasher(
-            memory_kib=settings.argon2_memory,
-            time_cost=settings.argon2_time,
-            parallelism=settings.argon2_parallelism,
-            concurrency=settings.argon2_concurrency,
-        )
+        hasher = Hasher.from_settings(settings)
         stack.callback(hasher.close)
         store = Store(settings.database_url)
         await store.open()
@@ -189,14 +184,32 @@ async def readiness(store: Store, supervisor: Supervisor | None) -> dict[str, st
     return problems
 
 
-def create_app(settings: Settings | None = None, **other_parts: Any) -> Quart:
+class App(Quart):
+    """Quart, but for one habit: a reason not to start is told in one line by whoever started the app, not as a traceback."""
+
+    def log_exception(self, exception_info: Any) -> None:
+        if not isinstance(exception_info[1], ResetError):
+            super().log_exception(exception_info)
+
+
+async def _nothing_more(_: Service) -> None:
+    return
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    on_start: Callable[[Service], Awaitable[None]] = _nothing_more,
+    **other_parts: Any,
+) -> Quart:
     """Make the service as an ordinary ASGI app. Each app starts once: make another one for another start.
 
     settings    -- read from the environment if not given (WrongSettings if that is wrong)
+    on_start    -- called with the running service before the first request
     other_parts -- `accounts`, `outbox`, `clock` in place of the built-in ones, as `open_service` takes them
     """
     settings = settings or load_settings()
-    app = Quart("resetsvc", static_folder=str(STATIC), static_url_path="/static", template_folder=None)
+    app = App("resetsvc", static_folder=str(STATIC), static_url_path="/static", template_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=LARGEST_BODY,
         BODY_TIMEOUT=SLOWEST_BODY,
@@ -213,6 +226,7 @@ def create_app(settings: Settings | None = None, **other_parts: Any) -> Quart:
         async with open_service(settings, **other_parts) as service:
             app.extensions["resetsvc"] = service.parts
             app.extensions["resetsvc.service"] = service
+            await on_start(service)
             yield
 
     return app

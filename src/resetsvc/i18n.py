@@ -29,12 +29,19 @@ class Languages:
                 continue
             for catalog in sorted(folder.glob(f"*/LC_MESSAGES/{DOMAIN}.mo")):
                 name = catalog.parent.parent.name
-                try:
-                    Locale.parse(name.replace("-", "_"))
-                except (UnknownLocaleError, ValueError):
+                if not self.is_locale(name):
                     continue
                 with catalog.open("rb") as file:
                     self._catalogs[name.replace("-", "_")] = Translations(fp=file, domain=DOMAIN)
+
+    @staticmethod
+    def is_locale(name: str) -> bool:
+        """Whether this is a language tag that can be known at all, such as `de` or `pt-BR`."""
+        try:
+            Locale.parse(name.replace("-", "_"))
+        except (UnknownLocaleError, ValueError):
+            return False
+        return True
 
     @property
     def names(self) -> list[str]:

@@ -269,6 +269,12 @@ class Settings(BaseSettings):
             raise ValueError("is not memory:// or redis://…")
         return value
 
+    @field_validator("templates", "locales", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: object) -> object:
+        """An empty text is no folder: as a path it would be the one that the service was started in."""
+        return value or None
+
     @field_validator("templates", "locales")
     @classmethod
     def _is_folder(cls, value: Path | None) -> Path | None:

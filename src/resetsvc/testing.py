@@ -94,7 +94,7 @@ class CaughtMail:
         assert part is not None
         content = part.get_content()
         assert isinstance(content, str)
-        return content
+        return content.replace("\r\n", "\n")
 
 
 class Mailbox:

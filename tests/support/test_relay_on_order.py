@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import CertificateKind
-from tests.support.relay_on_order import Fault, Offers, RelayOnOrder, Step, client_context
+from tests.support.relay_on_order import Fault, Offers, Order, RelayOnOrder, Step, client_context
 
 MAIL = b"From: a@shop.test\r\nTo: b@user.test\r\nMessage-ID: <1@shop.test>\r\n\r\nHello\r\n..two dots\r\n"
 ENVELOPE = b"MAIL FROM:<a@shop.test>\r\nRCPT TO:<b@user.test>\r\nDATA\r\n"
@@ -86,6 +86,15 @@ async def greeted(relay: RelayOnOrder) -> AsyncIterator[Client]:
         yield client
 
 
+@asynccontextmanager
+async def ordered(fault: Fault) -> AsyncIterator[tuple[RelayOnOrder, Order, Client]]:
+    """A client of a relay that got its order first: before the banner, that is."""
+    async with RelayOnOrder() as relay:
+        order = relay.order(fault)
+        async with connected(relay) as client:
+            yield relay, order, client
+
+
 def send(relay: RelayOnOrder, message: bytes = MAIL) -> None:
     with smtplib.SMTP(relay.host, relay.port, local_hostname="me.test", timeout=10) as client:
         client.sendmail("a@shop.test", ["b@user.test"], message)
@@ -117,7 +126,7 @@ async def test_a_mail_arrives_as_it_was_sent() -> None:
         assert before[0] <= mail.received_at <= time.monotonic()
         assert before[1] <= mail.wall_time <= time.time()
         assert relay.mails == [mail]
-        assert [line[:4] for _, line in relay.commands] == ["EHLO", "MAIL", "RCPT", "DATA", "QUIT"]
+        assert [line[:4].upper() for _, line in relay.commands] == ["EHLO", "MAIL", "RCPT", "DATA", "QUIT"]
         await all_have_left(relay)
         assert (relay.connections, relay.most_open) == (1, 1)
 
@@ -339,13 +348,16 @@ async def test_garbage_after_starttls_stands_before_the_handshake() -> None:
         assert await client.code("EHLO me.test") == 250
 
 
-async def test_smtplib_trips_over_garbage_after_starttls() -> None:
-    async with RelayOnOrder(tls="starttls") as relay:
-        relay.order(Fault.garbage_after_starttls(), times=1)
-        with pytest.raises(ssl.SSLError):
-            await asyncio.to_thread(send_with_tls, relay)
-        await asyncio.to_thread(send_with_tls, relay)
-        assert len(relay.mails) == 1
+async def test_a_client_that_takes_garbage_after_starttls_for_tls_trips_over_it() -> None:
+    async with RelayOnOrder(tls="starttls") as relay, greeted(relay) as client:
+        relay.order(Fault.garbage_after_starttls())
+        client.writer.write(b"STARTTLS\r\n")
+        assert (await client.reader.readexactly(4)) == b"220 "
+        await client.reader.readline()
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        incoming.write(await client.reader.readline())
+        with pytest.raises(ssl.SSLError, match="WRONG_VERSION_NUMBER"):
+            client_context().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1").do_handshake()
 
 
 @pytest.mark.parametrize("fault", [Fault.garbage("HANDSHAKE"), Fault.drop("HANDSHAKE")])
@@ -384,8 +396,7 @@ async def test_a_held_handshake_goes_on_when_it_is_released() -> None:
 
 @pytest.mark.parametrize("step", STEPS_OF_A_MAIL)
 async def test_a_hang_leaves_the_client_waiting(step: Step) -> None:
-    async with RelayOnOrder() as relay, connected(relay) as client:
-        order = relay.order(Fault.hang(step))
+    async with ordered(Fault.hang(step)) as (relay, order, client):
         talk = asyncio.create_task(client.step(step))
         await order.reached()
         with pytest.raises(TimeoutError):
@@ -415,7 +426,7 @@ async def test_a_hang_at_steps_beside_a_mail_leaves_the_client_waiting(fault: Fa
         await all_have_left(relay)
 
 
-async def test_a_hang_in_the_body_stops_reading_and_notices_when_the_client_leaves() -> None:
+async def test_a_hang_in_the_body_stops_reading() -> None:
     async with RelayOnOrder() as relay, greeted(relay) as client:
         order = relay.order(Fault.hang("BODY"))
         await client.envelope()
@@ -423,7 +434,15 @@ async def test_a_hang_in_the_body_stops_reading_and_notices_when_the_client_leav
         await order.reached()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(client.writer.drain(), GIVES_UP_AFTER)
-        client.writer.transport.abort()
+
+
+async def test_a_hang_in_the_body_ends_when_the_client_leaves() -> None:
+    async with RelayOnOrder() as relay, greeted(relay) as client:
+        order = relay.order(Fault.hang("BODY"))
+        await client.envelope()
+        client.writer.write(MAIL + b".\r\n")
+        await order.reached()
+        await gives_up(client)
         await all_have_left(relay)
         assert relay.mails == []
 
@@ -447,8 +466,7 @@ async def test_a_hang_that_is_released_goes_on() -> None:
 
 @pytest.mark.parametrize("step", STEPS_OF_A_MAIL)
 async def test_a_held_step_goes_on_when_it_is_released(step: Step) -> None:
-    async with RelayOnOrder() as relay, connected(relay) as client:
-        gate = relay.order(Fault.hold(step))
+    async with ordered(Fault.hold(step)) as (_, gate, client):
         talk = asyncio.create_task(client.step(step))
         await gate.reached()
         assert not talk.done()
@@ -494,8 +512,7 @@ async def test_a_mail_held_after_the_dot_is_accepted_although_its_sender_has_bee
 
 @pytest.mark.parametrize("step", STEPS_OF_A_MAIL)
 async def test_any_code_can_be_answered_at_any_step(step: Step) -> None:
-    async with RelayOnOrder() as relay, connected(relay) as client:
-        relay.order(Fault.reply(step, 451, "4.3.0 try later"))
+    async with ordered(Fault.reply(step, 451, "4.3.0 try later")) as (relay, _, client):
         assert await client.step(step) == "451 4.3.0 try later\r\n"
         assert len(relay.mails) == (step == "QUIT")
 
@@ -570,8 +587,7 @@ async def test_an_answer_in_the_middle_of_the_body_is_the_only_one() -> None:
 
 @pytest.mark.parametrize("step", STEPS_OF_A_MAIL)
 async def test_a_drop_closes_in_place_of_the_answer(step: Step) -> None:
-    async with RelayOnOrder() as relay, connected(relay) as client:
-        order = relay.order(Fault.drop(step))
+    async with ordered(Fault.drop(step)) as (relay, order, client):
         assert await client.step(step) == ""
         await order.reached()
         assert len(relay.mails) == (step == "QUIT")
@@ -625,8 +641,7 @@ async def test_a_drop_in_the_body_leaves_no_mail() -> None:
 
 @pytest.mark.parametrize("step", STEPS_OF_A_MAIL)
 async def test_garbage_comes_in_place_of_the_answer(step: Step) -> None:
-    async with RelayOnOrder() as relay, connected(relay) as client:
-        relay.order(Fault.garbage(step, b"\xff\x00 what?\r\n"))
+    async with ordered(Fault.garbage(step, b"\xff\x00 what?\r\n")) as (relay, _, client):
         assert await client.step(step) == "\xff\x00 what?\r\n"
         assert len(relay.mails) == (step == "QUIT")
 
@@ -641,8 +656,7 @@ async def test_garbage_is_no_yes() -> None:
 @pytest.mark.parametrize("step", STEPS_OF_A_MAIL)
 @pytest.mark.parametrize("lines", [True, False])
 async def test_an_endless_reply_goes_on_until_the_client_closes(step: Step, lines: bool) -> None:
-    async with RelayOnOrder() as relay, connected(relay) as client:
-        relay.order(Fault.endless(step, lines=lines))
+    async with ordered(Fault.endless(step, lines=lines)) as (relay, _, client):
         if step != "BANNER":
             await client.step(STEPS_OF_A_MAIL[STEPS_OF_A_MAIL.index(step) - 1])
         said = {"EHLO": b"EHLO me.test", "RCPT": b"RCPT TO:<b@user.test>", "DOT": MAIL + b"."}
@@ -657,8 +671,7 @@ async def test_an_endless_reply_goes_on_until_the_client_closes(step: Step, line
 
 
 async def test_a_dripped_reply_comes_byte_by_byte_and_is_complete() -> None:
-    async with RelayOnOrder() as relay, connected(relay) as client:
-        relay.order(Fault.drip("BANNER", 0.001))
+    async with ordered(Fault.drip("BANNER", 0.001)) as (_, _, client):
         pieces: list[bytes] = []
         while not pieces or pieces[-1] != b"\n":
             pieces.append(await client.reader.read(100))

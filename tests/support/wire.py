@@ -14,7 +14,7 @@ _TCP_ESTABLISHED = 1
 _LOOK_EVERY = 0.02
 
 
-class Gone(Exception):  # noqa: N818 - no error: every conversation ends with it
+class Gone(Exception):
     """The client has left, or was thrown out."""
 
 

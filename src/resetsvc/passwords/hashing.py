@@ -10,6 +10,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from resetsvc.errors import Busy
+from resetsvc.settings import Settings
 
 T = TypeVar("T")
 
@@ -30,6 +31,15 @@ class Hasher:
         self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="argon2")
         self._bound = concurrency * (1 + _WAITING_PER_THREAD)
         self._asked = 0
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "Hasher":
+        return cls(
+            memory_kib=settings.argon2_memory,
+            time_cost=settings.argon2_time,
+            parallelism=settings.argon2_parallelism,
+            concurrency=settings.argon2_concurrency,
+        )
 
     async def hash(self, password: str) -> str:
         """Return the PHC string of a password; Busy if too many wait already."""

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from typing import cast
 
 import aiosmtplib
 
@@ -57,14 +58,14 @@ async def open_lane(address: RelayAddress, *, timeout: float, tls: ssl.SSLContex
         transport = client.transport
         if transport is None or transport.is_closing():
             client.close()
-    if not isinstance(transport, asyncio.Transport):
+    if transport is None or transport.is_closing():
         raise CannotOpen(Verdict.RELAY_DOWN, None, "the relay closed the connection after its greeting")
     conversation = Conversation(
         pipelining=client.supports_extension("pipelining"),
         utf8=client.supports_extension("smtputf8"),
         timeout=timeout,
     )
-    transport.set_protocol(conversation)
+    cast(asyncio.Transport, transport).set_protocol(conversation)
     conversation.connection_made(transport)
     return conversation
 

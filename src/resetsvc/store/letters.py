@@ -321,18 +321,18 @@ async def attempts_of(connection: Connection, letter_id: str) -> Sequence[Row]:
 
 
 async def retry_letters(
-    connection: Connection, ids: Sequence[str] | None, *, now: float, deadline_at: float
+    connection: Connection, ids: Sequence[str] | None, *, kind: Kind, now: float, deadline_at: float
 ) -> list[str]:
     """Put failed and expired letters back with a fresh deadline; all of them if `ids` is None. Returns those put back."""
     rows = await connection.fetch_all(
         """
         UPDATE letters SET state = 'queued', reason = NULL, finished_at = NULL, due_at = :now, deadline_at = :deadline_at,
             attempts = 0
-        WHERE state IN ('failed', 'expired') AND address IS NOT NULL
+        WHERE state IN ('failed', 'expired') AND kind = :kind
           AND (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
         RETURNING id
         """,
-        {"ids": None if ids is None else as_json(ids), "now": now, "deadline_at": deadline_at},
+        {"ids": None if ids is None else as_json(ids), "kind": kind, "now": now, "deadline_at": deadline_at},
     )
     return [str(row["id"]) for row in rows]
 

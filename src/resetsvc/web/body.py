@@ -30,7 +30,8 @@ class BodyRefused(ResetError):
 async def read_fields() -> Fields:
     """Return every field of the request's body with all its values; BodyRefused or UnsupportedMediaType otherwise."""
     media_type, options = parse_options_header(request.headers.get("content-type", ""))
-    data = await request.get_data(as_text=False)
+    data = await request.get_data()
+    assert isinstance(data, bytes)
     if not media_type and not data:
         return {}
     if media_type not in (FORM, MULTIPART, JSON):

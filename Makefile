@@ -1,0 +1,57 @@
+# `make` alone lists the targets. Everything happens in a virtual environment that the targets make themselves.
+
+VENV   ?= .venv
+PYTHON ?= python3
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint types docs docs-check messages bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+run: $(VENV)/.run ## Start everything on this machine: service, demo account, mailbox
+	$(BIN)/resetsvc dev
+
+test: $(VENV)/.test ## Run the whole test suite that this machine can run; say what was skipped, and why
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --skip-empty
+
+check: lint types docs-check test ## Lint, types, docs and tests: what CI runs
+
+lint: $(VENV)/.test ## Look for what ruff finds
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test ## Check the types (mypy --strict)
+	$(BIN)/mypy
+
+docs: $(VENV)/.test ## Write the generated pages of the reference
+	$(BIN)/python docs/generate.py
+
+docs-check: $(VENV)/.test ## See that the generated pages are up to date
+	$(BIN)/python docs/generate.py --check
+
+messages: $(VENV)/.test ## Write the sentences for translators to src/resetsvc/locales/resetsvc.pot
+	$(BIN)/python docs/generate.py --messages
+
+bench: ## The benchmarks (there are none in this version: see CHANGELOG.md)
+	@echo "There are no benchmarks in this version." && exit 1
+
+clean: ## Remove the virtual environment and what tools left behind
+	rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# What was installed is told by a file whose name says for what: running needs less than testing.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "resetsvc needs Python 3.11 or later: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,speed]'
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,speed,redis]'
+	touch $@ $(VENV)/.run

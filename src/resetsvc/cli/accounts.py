@@ -1,0 +1,95 @@
+"""`accounts`: the built-in accounts table."""
+
+import sys
+from collections.abc import Awaitable, Callable
+
+import click
+
+from resetsvc.accounts.builtin import BuiltinAccounts
+from resetsvc.addresses import parse_address
+from resetsvc.cli.opened import with_store
+from resetsvc.clock import Clock
+from resetsvc.errors import AddressRefused
+from resetsvc.i18n import Languages
+from resetsvc.passwords.hashing import Hasher
+from resetsvc.settings import Settings
+from resetsvc.store.database import Store
+
+
+class Address(click.ParamType[str]):
+    name = "email"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return parse_address(str(value))
+        except AddressRefused:
+            self.fail("not an email address", param, ctx)
+
+
+password_stdin = click.option(
+    "--password-stdin",
+    is_flag=True,
+    required=True,
+    help="Read the password from standard input: an argument would stand in the process list.",
+)
+
+
+@click.group()
+def accounts() -> None:
+    """The built-in accounts table."""
+
+
+@accounts.command()
+@click.argument("email", type=Address())
+@click.option("--locale", help="The language of this account's mails.")
+@password_stdin
+def add(email: str, locale: str | None, password_stdin: bool) -> None:
+    """Add an account."""
+    password = _read_password()
+    if locale is not None and not Languages.is_locale(locale):
+        raise click.BadParameter("not a language tag such as de or pt-BR", param_hint="--locale")
+    if not _with_accounts(lambda table: table.add(email, password, locale)):
+        raise click.ClickException("there is an account with this address already")
+    click.echo("Added.")
+
+
+@accounts.command()
+@click.argument("email", type=Address())
+@password_stdin
+def verify(email: str, password_stdin: bool) -> None:
+    """Say whether this is the account's password: exit 0 if it is, 1 if not."""
+    password = _read_password()
+    matches = _with_accounts(lambda table: table.verify(email, password))
+    click.echo("The password is right." if matches else "The password is wrong, or there is no such account.")
+    sys.exit(0 if matches else 1)
+
+
+@accounts.command()
+@click.argument("email", type=Address())
+def disable(email: str) -> None:
+    """Let no mail go to an account and no link of it work."""
+    if not _with_accounts(lambda table: table.disable(email)):
+        raise click.ClickException("there is no account with this address")
+    click.echo("Disabled.")
+
+
+def _read_password() -> str:
+    raw = sys.stdin.buffer.read()
+    try:
+        password = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise click.UsageError("the password on standard input is not UTF-8 text") from None
+    if not password:
+        raise click.UsageError("there is no password on standard input")
+    return password
+
+
+def _with_accounts(work: Callable[[BuiltinAccounts], Awaitable[bool]]) -> bool:
+    async def opened(settings: Settings, store: Store) -> bool:
+        hasher = Hasher.from_settings(settings)
+        try:
+            return await work(BuiltinAccounts(store, hasher, Clock()))
+        finally:
+            hasher.close()
+
+    return with_store(opened)

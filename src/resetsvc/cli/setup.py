@@ -1,0 +1,37 @@
+"""`keygen` and `migrate`: what is done once."""
+
+import asyncio
+import secrets
+
+import click
+
+from resetsvc.errors import DatabaseUnusable
+from resetsvc.settings import load_settings
+from resetsvc.store import schema
+from resetsvc.store.database import Store
+
+
+@click.command()
+def keygen() -> None:
+    """Print a new secret key (256 random bits)."""
+    click.echo(secrets.token_urlsafe(32))
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database schema up to date.
+
+    Safe to run twice, and from two machines at once.
+    """
+    settings = load_settings()
+
+    async def work() -> None:
+        store = Store(settings.database_url)
+        await store.open()
+        await store.close()
+
+    try:
+        asyncio.run(work())
+    except DatabaseUnusable as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"The schema is at revision {schema.REVISION}.")

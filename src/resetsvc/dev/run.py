@@ -1,0 +1,128 @@
+"""`resetsvc dev`: the service, an SMTP catcher and the mailbox page, in one process on loopback, set up by itself."""
+
+import asyncio
+import os
+import secrets
+import socket
+from pathlib import Path
+
+import click
+from hypercorn.config import Config
+
+from resetsvc import server
+from resetsvc.accounts.builtin import BuiltinAccounts
+from resetsvc.app import Service, create_app
+from resetsvc.dev.catcher import catcher
+from resetsvc.dev.caught_mails import CaughtMails
+from resetsvc.dev.mailbox import create_mailbox
+from resetsvc.errors import SetupError
+from resetsvc.logs import set_up_logging
+from resetsvc.settings import Settings, load_settings
+
+HOST = "127.0.0.1"
+DEMO_ADDRESS = "demo@example.com"
+DEMO_PASSWORD = "the demo account's first password"  # noqa: S105 -- made up, for a demo, and printed
+
+
+def run_dev(*, port: int, mailbox_port: int, smtp_port: int, data_dir: Path) -> None:
+    """Run until a signal. SetupError if a port is taken, with the option that chooses another one."""
+    ports = {"--port": port, "--mailbox-port": mailbox_port, "--smtp-port": smtp_port}
+    _require_free(ports)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    settings = _settings(data_dir, port, smtp_port)
+    set_up_logging(settings)
+    server.run(_main(settings, port, mailbox_port, smtp_port, data_dir))
+
+
+async def _main(settings: Settings, port: int, mailbox_port: int, smtp_port: int, data_dir: Path) -> None:
+    stop = server.Stop()
+
+    async def ready(service: Service) -> None:
+        await _add_demo_account(service)
+        _say_where(port, mailbox_port, smtp_port, data_dir)
+
+    app = create_app(settings, on_start=ready)
+    mails = await CaughtMails.open(data_dir / "mailbox")
+    stop.also(mails.close)  # ends the event streams of open mailbox pages: the server waits for them
+    async with catcher(mails, host=HOST, port=smtp_port):
+        mailbox = create_mailbox(mails, service_url=f"http://{HOST}:{port}")
+        serving = asyncio.create_task(server.serve_app(mailbox, _config(mailbox_port), stop.wait))
+        try:
+            # The service ends first: its last letters still find the catcher.
+            await server.serve_app(app, _config(port), stop.wait)
+        finally:
+            stop.now()
+            await serving
+
+
+def _settings(data_dir: Path, port: int, smtp_port: int) -> Settings:
+    """The environment's settings, but for those that could reach beyond this machine or need somebody's choice."""
+    own: dict[str, object] = {
+        "database_url": f"sqlite:///{data_dir / 'resetsvc.db'}",
+        "secret_key": _key(data_dir / "secret.key"),
+        "public_url": f"http://{HOST}:{port}",
+        "smtp_url": f"smtp://{HOST}:{smtp_port}?tls=none",
+        "dispatch": True,
+    }
+    defaults = {
+        "mail_from": "Resetsvc Demo <no-reply@example.com>",
+        "product_name": "Resetsvc Demo",
+        "log_format": "console",
+        "login_url": f"http://{HOST}:{port}/reset-password",
+    }
+    given = {name for name in defaults if f"RESETSVC_{name.upper()}" in os.environ}
+    return load_settings(**own, **{name: value for name, value in defaults.items() if name not in given})
+
+
+def _key(path: Path) -> str:
+    """The key of this data folder, made at the first start: links go on working over a restart."""
+    try:
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+    except FileExistsError:
+        pass
+    return path.read_text("utf-8").strip()
+
+
+def _config(port: int) -> Config:
+    config = server.read_config(None)
+    config.bind = [f"{HOST}:{port}"]
+    return config
+
+
+async def _add_demo_account(service: Service) -> None:
+    assert isinstance(service.accounts, BuiltinAccounts)
+    await service.accounts.add(DEMO_ADDRESS, DEMO_PASSWORD)
+
+
+def _require_free(ports: dict[str, int]) -> None:
+    chosen: dict[int, str] = {}
+    for option, port in ports.items():
+        if port in chosen:
+            raise SetupError(f"{chosen[port]} and {option} are both {port}: choose two different ports")
+        chosen[port] = option
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError as error:
+                raise SetupError(
+                    f"port {port} on {HOST} is taken ({error.strerror}): choose another one with {option}"
+                ) from error
+
+
+def _say_where(port: int, mailbox_port: int, smtp_port: int, data_dir: Path) -> None:
+    click.echo(
+        f"""
+resetsvc runs on this machine only. Open:
+
+  Ask for a reset   http://{HOST}:{port}/reset-password
+  Mailbox           http://{HOST}:{mailbox_port}/
+
+  Demo account      {DEMO_ADDRESS}
+  SMTP catcher      {HOST}:{smtp_port}
+  Kept in           {data_dir}/
+
+Ctrl+C stops it.
+"""
+    )
