@@ -20,6 +20,9 @@ ADDRESS_OCTETS = 254  # RFC 5321 4.5.3.1.3: a path of 256 less its angle bracket
 _ASCII_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
 _ASCII_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LETTERS_MARKS_NUMBERS = ("L", "M", "N")
+_ASCII_BY_NFC = (
+    "\u037e\u1fef\u212a"  # the Greek question mark, the Greek varia, the Kelvin sign: `;`, `` ` ``, `K`
+)
 
 
 def parse_address(typed: str) -> str:
@@ -31,7 +34,8 @@ def parse_address(typed: str) -> str:
     """
     if len(typed) > 4 * ADDRESS_OCTETS:
         raise AddressRefused  # before any work that grows with it
-    address = _fold_ascii(unicodedata.normalize("NFC", typed.strip(" ")))
+    # Composed once more after folding: `H` and a macron below have no letter of their own, `h` and it do.
+    address = _nfc(_fold_ascii(_nfc(typed.strip(" "))))
     local, at, domain = address.rpartition("@")
     if not at or not _is_local_part(local):
         raise AddressRefused
@@ -44,6 +48,17 @@ def parse_address(typed: str) -> str:
     if octets > ADDRESS_OCTETS:
         raise AddressRefused
     return address
+
+
+def _nfc(text: str) -> str:
+    """NFC, but for the three characters that it would turn into ASCII ones: those would be taken for what they look like."""
+    if text.isascii():
+        return text
+    return "".join(
+        piece if piece in _ASCII_BY_NFC else unicodedata.normalize("NFC", piece)
+        for piece in re.split(f"([{_ASCII_BY_NFC}])", text)
+        if piece
+    )
 
 
 def _fold_ascii(text: str) -> str:

@@ -70,11 +70,14 @@ class Languages:
                 weight = float(quality.partition("q=")[2] or 1)
             except ValueError:
                 continue
-            wishes.append((-weight, name.strip()))
+            if weight > 0:  # 0: anything but this one
+                wishes.append((-weight, name.strip()))
         return self.best(*(name for _, name in sorted(wishes, key=lambda wish: wish[0])))
 
     def _match(self, wish: str) -> str | None:
-        return negotiate_locale([wish.replace("-", "_")], self.names, sep="_")
+        found = negotiate_locale([wish.replace("-", "_")], self.names, sep="_")
+        # It gives the wish back as it was written, and a wish for `EN` is one for `en` (RFC 5646 2.1.1).
+        return next((name for name in self.names if found and name.lower() == found.lower()), None)
 
 
 @lru_cache(maxsize=256)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from limits import RateLimitItem
 from limits import parse as parse_limit
+from limits import parse_many as parse_limits
 from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -213,7 +214,10 @@ class Settings(BaseSettings):
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
-            parts = urlsplit(origin)
+            try:
+                parts = urlsplit(origin)
+            except ValueError:
+                raise ValueError("holds what is no origin (scheme://host[:port])") from None
             if (
                 origin != f"{parts.scheme}://{parts.netloc}"
                 or parts.scheme not in ("http", "https")
@@ -257,9 +261,11 @@ class Settings(BaseSettings):
     def _is_limit(cls, value: str) -> str:
         if value.strip():
             try:
-                parse_limit(value)
+                (limit,) = parse_limits(value)  # one: a second one would go unnoticed
             except ValueError:
                 raise ValueError("is not of the form 20/minute or 3/hour (or empty for none)") from None
+            if limit.amount < 1:
+                raise ValueError("allows nothing at all (empty: no limit)")
         return value.strip()
 
     @field_validator("limit_storage_url")
@@ -402,7 +408,11 @@ def _checked_key(value: SecretStr) -> SecretStr:
 
 def _safe_url(value: str) -> Any:
     """Refuse whatever could send a token over the network in the clear, or would be no link in a mail."""
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:  # its own sentence quotes what was typed
+        raise ValueError("is not of the form https://host/…") from None
     host = parts.hostname or ""
     if any(letter.isspace() or not letter.isprintable() or letter in "<>\"'" for letter in value):
         raise ValueError("holds spaces, quotes or control characters")

@@ -48,8 +48,8 @@ class Composer:
         recipient -- the address on record: the only one a letter is ever sent to
         language  -- of the account, if on record; else the letter's
         """
-        recipient = recipient if recipient.isascii() else parse_address(recipient)
         require_single_recipient(recipient)
+        recipient = recipient.strip(" ") if recipient.isascii() else parse_address(recipient)
         chosen = self._templates.languages.best(language, letter.locale)
         now = self._clock.now()
         values = self._values(letter, chosen, now)

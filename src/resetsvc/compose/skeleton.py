@@ -18,6 +18,8 @@ _GAP = re.compile(f"{_OPEN}([a-z_]+){_CLOSE}")
 # The characters `=_` cannot occur in quoted-printable text, so this can never end a part by accident (RFC 2045 6.7).
 _BOUNDARY = b"=_resetsvc_alternative"
 
+_ALTERED = "a mail template may print a value or test for it, but not change it"
+
 Render = Callable[[Mapping[str, str | None]], tuple[str, str, str]]
 
 
@@ -81,6 +83,7 @@ def prepare(render: Render, present: frozenset[str], absent: frozenset[str]) -> 
     subject = " ".join(subject.split())
     if _OPEN in subject:
         raise ValueError("the subject of a mail holds nothing that differs from letter to letter")
+    _refuse_altered_values(render, (subject, text, html), present, absent)
     return Skeleton(
         subject=Header(subject, "utf-8" if not subject.isascii() else "us-ascii", header_name="Subject")
         .encode(linesep="\r\n")
@@ -90,12 +93,27 @@ def prepare(render: Render, present: frozenset[str], absent: frozenset[str]) -> 
     )
 
 
+def _refuse_altered_values(
+    render: Render, with_gaps: tuple[str, str, str], present: frozenset[str], absent: frozenset[str]
+) -> None:
+    """Hold filled gaps against a rendering with values. A filter such as `urlencode` or `length` leaves no gap to see."""
+    trial = {name: f'<{name}>?&="{"a trial " * 50}' for name in present}
+    subject, text, html = render({**trial, **dict.fromkeys(absent)})
+    filled = (
+        with_gaps[0],
+        _GAP.sub(lambda gap: trial.get(gap[1], ""), with_gaps[1]),
+        _GAP.sub(lambda gap: str(escape(trial.get(gap[1], ""))), with_gaps[2]),
+    )
+    if (" ".join(subject.split()), text, html) != filled:
+        raise ValueError(_ALTERED)
+
+
 def _part(rendered: str, present: frozenset[str], *, html: bool) -> Part:
     text = rendered.replace("\r\n", "\n").strip() + "\n"
     fields = _GAP.split(text)
     unknown = set(fields[1::2]) - present
     if unknown or any(_OPEN in field or _CLOSE in field for field in fields):
-        raise ValueError("a mail template may print a value or test for it, but not change it")
+        raise ValueError(_ALTERED)
     return Part(
         pieces=tuple(
             _encode(field, last=index == len(fields) // 2) for index, field in enumerate(fields[0::2])

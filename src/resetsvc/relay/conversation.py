@@ -6,6 +6,7 @@ reply means that the session is out of step and must not be used again.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import cast
 
 from resetsvc.relay.verdict import Reply, Step, Verdict, verdict_of
 
+# The id that a token signs is enough to tell one; what may follow it in a quoted link goes with it.
+_TOKEN = re.compile(r"[0-9a-fA-F]{32}[\w.%-]*")
 _REPLY_BYTES = 16_384  # RFC 5321 asks for 512 a line; what never ends is not a reply
 
 
@@ -44,6 +47,12 @@ class Handover:
     reusable: bool
 
 
+def _presentable(text: str) -> str:
+    """What a relay said, as it may be kept and logged: spam filters quote the link that they dislike."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return _TOKEN.sub("[link]", printable)[:200]
+
+
 class Conversation(asyncio.Protocol):
     """The protocol of an open session.
 
@@ -66,7 +75,9 @@ class Conversation(asyncio.Protocol):
     # ---- asyncio.Protocol ----
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one by its methods, not by its class
+        self._transport = cast(
+            asyncio.Transport, transport
+        )  # uvloop's is one by its methods, not by its class
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -221,7 +232,7 @@ class Conversation(asyncio.Protocol):
             return False
         self._lines.append(f"{code}{text}")
         if mark != "-":
-            self._replies.append(Reply(int(code), " ".join(line[3:] for line in self._lines)[:200]))
+            self._replies.append(Reply(int(code), _presentable(" ".join(line[3:] for line in self._lines))))
             self._lines.clear()
         return True
 

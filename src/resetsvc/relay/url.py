@@ -28,14 +28,19 @@ def parse_relay_url(url: str) -> RelayAddress:
     Plain SMTP without TLS has to be asked for by name: an opportunistic upgrade is one that an attacker on the
     path can refuse (ASVS 12.3.1). Raises ValueError with a sentence that holds no part of the URL but its scheme.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its own sentence quotes the URL, password and all
+        raise ValueError("the relay's URL cannot be read") from None
     if parts.scheme not in ("smtp", "smtps"):
         raise ValueError("a relay's URL starts with smtp:// or smtps://")
     try:
         port = parts.port
     except ValueError:
         raise ValueError("the relay's port is not a number from 1 to 65535") from None
-    if not parts.hostname:
+    if port == 0:
+        raise ValueError("the relay's port is not a number from 1 to 65535")
+    if not parts.hostname or any(letter.isspace() or not letter.isprintable() for letter in parts.hostname):
         raise ValueError("the relay's URL has no host")
     if parts.path not in ("", "/") or parts.fragment:
         raise ValueError("a relay's URL ends after its host and port")

@@ -323,12 +323,15 @@ async def attempts_of(connection: Connection, letter_id: str) -> Sequence[Row]:
 async def retry_letters(
     connection: Connection, ids: Sequence[str] | None, *, kind: Kind, now: float, deadline_at: float
 ) -> list[str]:
-    """Put failed and expired letters back with a fresh deadline; all of them if `ids` is None. Returns those put back."""
+    """Put failed and expired letters back with a fresh deadline; all of them if `ids` is None. Returns those put back.
+
+    Not those whose link was used or revoked: what they would bring is a link that does not work.
+    """
     rows = await connection.fetch_all(
         """
         UPDATE letters SET state = 'queued', reason = NULL, finished_at = NULL, due_at = :now, deadline_at = :deadline_at,
             attempts = 0
-        WHERE state IN ('failed', 'expired') AND kind = :kind
+        WHERE state IN ('failed', 'expired') AND kind = :kind AND link IS NULL
           AND (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
         RETURNING id
         """,

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
-from resetsvc.errors import SchemaOutdated, SchemaTooNew
+from resetsvc.errors import DatabaseUnusable, SchemaOutdated, SchemaTooNew
 from resetsvc.store.connection import Connection
 
 # The newest file in migrations/versions. A constant, so that a start on a current schema need not load Alembic.
@@ -23,6 +23,7 @@ def upgrade(url: str) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util.exc import CommandError
+    from sqlalchemy.exc import DBAPIError
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
@@ -31,6 +32,8 @@ def upgrade(url: str) -> None:
         command.upgrade(config, "head")
     except CommandError as error:
         raise SchemaTooNew from error
+    except DBAPIError as error:
+        raise DatabaseUnusable(f"the database cannot be migrated: {error.orig}") from error
 
 
 async def current_revision(connection: Connection) -> str | None:

@@ -121,6 +121,7 @@ class HeldConnection:
                 self._refuse_all_that_wait()
                 await asyncio.sleep(0.1)  # the file itself cannot be opened: look again, but do not spin
                 if self._closing:
+                    self._refuse_all_that_wait()  # what came meanwhile
                     return
 
     async def _serve(self, driver: aiosqlite.Connection) -> bool:
