@@ -1,16 +1,21 @@
-"""Writes the pages of the reference that the code itself knows: the settings and the commands.
+"""Writes what the code itself knows: the settings and the commands of the reference, and the sentences for translators.
 
-python docs/generate.py            write them
-python docs/generate.py --check    say which of them are out of date, and exit 1 if any is
+`generate.py` writes the pages, `generate.py --messages` the sentences. `generate.py --check` writes nothing, says what
+is out of date, and exits with 1 if anything is.
 """
 
 import difflib
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
+from babel.messages import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.pofile import write_po
 from pydantic.fields import FieldInfo
 
 from resetsvc.cli import main as resetsvc
@@ -136,13 +141,13 @@ def _cell(text: str) -> str:
 
 
 def sentences_file() -> str:
-    """All sentences in code and templates, as `pybabel extract` finds them, but for the date of the day."""
+    """All sentences in code and templates, as `pybabel extract` finds them, but for the date and Babel's version."""
     with (ROOT / "babel.cfg").open(encoding="utf-8") as file:
-        methods, options = parse_mapping_cfg(file)
+        methods, options = parse_mapping_cfg(file)  # type: ignore[no-untyped-call]  # Babel has no types here
     catalog = Catalog(project="resetsvc", charset="utf-8", copyright_holder="The resetsvc authors")
     catalog.header_comment = (
-        "# Every sentence of resetsvc's pages and mails. Written by `make messages`; how to translate them is in\n"
-        "# docs/how_to/add_a_language.md."
+        "# Every sentence of resetsvc's pages and mails, written by `make messages`.\n"
+        "# docs/how_to/add_a_language.md says how to translate them."
     )
     for name, _, message, comments, message_context in extract_from_dir(PACKAGE, methods, options):
         where = [((PACKAGE / name).relative_to(ROOT).as_posix(), 1)]
@@ -152,7 +157,7 @@ def sentences_file() -> str:
     return "".join(
         line
         for line in written.getvalue().decode("utf-8").splitlines(keepends=True)
-        if not line.startswith('"POT-Creation-Date')
+        if not line.startswith(('"POT-Creation-Date', '"Generated-By'))
     )
 
 

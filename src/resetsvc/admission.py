@@ -92,6 +92,8 @@ def _decide_one(
             if other.sent_at is None or other.sent_at >= letter.asked_at:
                 merged_into = other.letter_id if other.sent_at is None else None
                 return Admission(letter, account, DropReason.MERGED, merged_into)
-        if sum(other.admitted_at > now - budget.seconds for other in others) >= budget.mails:
+        # From when it left: one that waited two hours for a relay came into the mailbox just now.
+        last = [max(other.admitted_at, other.sent_at or 0.0) for other in others]
+        if sum(at > now - budget.seconds for at in last) >= budget.mails:
             return Admission(letter, account, DropReason.OVER_BUDGET)
     return Admission(letter, account, None)

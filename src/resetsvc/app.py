@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from jinja2 import TemplateError
 from quart import Quart, Response, g, request
 from werkzeug.exceptions import HTTPException
 
@@ -18,11 +19,11 @@ from resetsvc.cancel import Cancel
 from resetsvc.clock import Clock
 from resetsvc.compose.composer import Composer
 from resetsvc.confirm import Confirm
-from resetsvc.dispatch.dispatcher import Dispatcher
+from resetsvc.dispatch.dispatcher import LEASE, Dispatcher
 from resetsvc.dispatch.gatekeeper import Gatekeeper
 from resetsvc.dispatch.outcomes import Outcome
 from resetsvc.dispatch.supervisor import Supervisor
-from resetsvc.errors import CannotStore, ResetError
+from resetsvc.errors import CannotStore, ResetError, SetupError
 from resetsvc.i18n import Languages
 from resetsvc.intake import Intake
 from resetsvc.limits import ClientLimits
@@ -32,6 +33,7 @@ from resetsvc.metrics import Metrics
 from resetsvc.passwords.common import common_passwords
 from resetsvc.passwords.hashing import Hasher
 from resetsvc.relay.relays import Outbox, Relays
+from resetsvc.relay.verdict import Verdict
 from resetsvc.settings import Settings, load_settings
 from resetsvc.store import schema
 from resetsvc.store.database import Store
@@ -42,8 +44,9 @@ from resetsvc.web.cancel import cancel
 from resetsvc.web.confirm import confirm
 from resetsvc.web.ops import ops
 from resetsvc.web.pages import STATIC, Pages
-from resetsvc.web.parts import Parts, parts
+from resetsvc.web.parts import Parts, Readiness, parts
 from resetsvc.web.replies import error_answer
+from resetsvc.web.routing import PathRouted, refuse_websocket
 from resetsvc.web.security import SecurityHeaders
 
 log = structlog.stdlib.get_logger("resetsvc.app")
@@ -71,16 +74,19 @@ async def open_service(
     accounts: Accounts | None = None,
     outbox: Outbox | None = None,
     clock: Clock | None = None,
+    lease: float = LEASE,
 ) -> AsyncIterator[Service]:
     """Put all parts together and start them; stop them in reverse, also if one of them fails to start.
 
     accounts, outbox, clock -- other parts in place of the built-in ones
+    lease                   -- seconds that a killed process holds letters up; the same in all that share a database
     """
     clock = clock or Clock()
     async with AsyncExitStack() as stack:
         hasher = Hasher.from_settings(settings)
         stack.callback(hasher.close)
-        store = Store(settings.database_url)
+        metrics = Metrics(clock)
+        store = Store(settings.database_url, on_done=metrics.count_unit)
         await store.open()
         stack.push_async_callback(store.close)
 
@@ -88,12 +94,11 @@ async def open_service(
         tokens = Tokens(settings.keys, settings.token_ttl, clock)
         templates = Templates(Languages(settings.locales), settings.templates)
         composer = Composer(settings, templates, tokens, clock)
-        composer.prepare_all()
+        _require_whole(templates, composer)
         common_passwords()
         outbox = outbox or Relays(
             settings.relays, connections=settings.smtp_connections, timeout=settings.smtp_timeout, clock=clock
         )
-        metrics = Metrics(store, outbox, clock)
 
         def on_outcome(outcome: Outcome) -> None:
             metrics.count_attempt(outcome)
@@ -107,12 +112,12 @@ async def open_service(
                 reply=None if outcome.attempt.code and outcome.attempt.code < 400 else outcome.attempt.reply,
             )
 
+        taken_outbox, taken_clock = outbox, clock
         supervisor: Supervisor | None = None
         if settings.dispatch:
             limit = settings.account_limit
             budget = None if limit is None else Budget(limit.amount, limit.get_expiry())
             gatekeeper = Gatekeeper(store, accounts, clock, budget)
-            taken_outbox, taken_clock = outbox, clock
             supervisor = Supervisor(
                 lambda: Dispatcher(
                     store, gatekeeper, composer, taken_outbox, taken_clock, on_outcome=on_outcome
@@ -138,6 +143,7 @@ async def open_service(
             on_stored=wake,
         )
         stack.push_async_callback(intake.close)
+        await stack.enter_async_context(metrics.watch_the_loop())
         links = Links(tokens, store, accounts)
         yield Service(
             settings=settings,
@@ -163,13 +169,27 @@ async def open_service(
                 ),
                 cancel=Cancel(links, store, clock),
                 metrics=metrics,
-                readiness=lambda: readiness(store, supervisor),
+                figures=lambda: metrics.text(store, taken_outbox),
+                readiness=lambda: readiness(store, supervisor, taken_outbox),
             ),
         )
 
 
-async def readiness(store: Store, supervisor: Supervisor | None) -> dict[str, str]:
-    """What keeps the service from its work, by the name of the part; {} if nothing does."""
+def _require_whole(templates: Templates, composer: Composer) -> None:
+    """Find a broken template now, and not with the first page or letter that needs it."""
+    try:
+        templates.compile_pages()
+        composer.prepare_all()
+    except (TemplateError, ValueError) as error:
+        where = getattr(error, "filename", None) or getattr(error, "name", None) or "mails"
+        raise SetupError(f"a template cannot be used ({where}): {error}") from error
+
+
+async def readiness(store: Store, supervisor: Supervisor | None, outbox: Outbox) -> Readiness:
+    """Look at all that the service needs. A relay that is down keeps nobody from asking: that is a warning.
+
+    Relays are numbered as in the settings: who may ask for this need not know their names.
+    """
     problems = {}
     try:
         async with asyncio.timeout(2):
@@ -180,11 +200,20 @@ async def readiness(store: Store, supervisor: Supervisor | None) -> dict[str, st
         if revision != schema.REVISION:
             problems["database"] = "has another schema than this version needs: resetsvc migrate"
     if supervisor is not None and not supervisor.alive:
-        problems["dispatcher"] = "does not turn"
-    return problems
+        problems["dispatcher"] = "stands still"
+    warnings = {
+        f"relay {number}": (
+            "refuses our log-in or our sender"
+            if relay.why_down is not None and relay.why_down.verdict is Verdict.OUR_FAULT
+            else "cannot be reached"
+        )
+        for number, relay in enumerate(outbox.status(), start=1)
+        if not relay.up
+    }
+    return Readiness(problems, warnings)
 
 
-class App(Quart):
+class App(PathRouted):
     """Quart, but for one habit: a reason not to start is told in one line by whoever started the app, not as a traceback."""
 
     def log_exception(self, exception_info: Any) -> None:
@@ -220,6 +249,7 @@ def create_app(
     for blueprint in (ask, confirm, cancel, ops):
         app.register_blueprint(blueprint)
     _handle_requests(app, SecurityHeaders(settings))
+    app.before_websocket(refuse_websocket)
 
     @app.while_serving
     async def lifespan() -> AsyncGenerator[None, None]:
@@ -243,7 +273,7 @@ def _handle_requests(app: Quart, headers: SecurityHeaders) -> None:
         return error_answer(error)
 
     @app.before_request
-    def note_the_time() -> None:
+    async def note_the_time() -> None:  # a plain function would be run in a thread, for every request
         g.began = time.perf_counter()
 
     @app.after_request

@@ -1,5 +1,9 @@
 """What Prometheus is told. Nothing in the core knows of it: the app hands it what happened."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from resetsvc.clock import Clock
@@ -10,44 +14,54 @@ from resetsvc.relay.verdict import Verdict
 from resetsvc.store import letters as sql
 from resetsvc.store.database import Store
 
+LAG_EVERY = 0.5  # seconds between looks at how late the event loop is
+
 
 class Metrics:
     """A registry of its own for each app, so that two apps in one process do not count together."""
 
-    def __init__(self, store: Store, outbox: Outbox, clock: Clock) -> None:
-        self._store = store
-        self._outbox = outbox
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._registry = CollectorRegistry()
+        self._registry = registry = CollectorRegistry()
         self._requests = Counter(
-            "resetsvc_requests", "Answers, by route and status.", ["route", "status"], registry=self._registry
+            "resetsvc_requests", "Answers, by route and status.", ["route", "status"], registry=registry
         )
         self._attempts = Counter(
             "resetsvc_attempts",
             "Attempts at letters, by relay and verdict.",
             ["relay", "verdict"],
-            registry=self._registry,
+            registry=registry,
         )
         self._delivery = Histogram(
             "resetsvc_delivery_seconds",
             "Seconds from the request to the relay's acceptance of the mail.",
-            registry=self._registry,
+            registry=registry,
             buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600),
         )
+        self._database = Histogram(
+            "resetsvc_database_seconds",
+            "Seconds of a unit of work, with the wait for its turn.",
+            ["kind"],
+            registry=registry,
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5),
+        )
+        self._lag = Gauge(
+            "resetsvc_event_loop_lag_seconds",
+            "How late the event loop was at the last look.",
+            registry=registry,
+        )
         self._letters = Gauge(
-            "resetsvc_letters", "Letters on record, by state.", ["state"], registry=self._registry
+            "resetsvc_letters", "Letters on record, by state.", ["state"], registry=registry
         )
         self._oldest = Gauge(
             "resetsvc_oldest_waiting_seconds",
             "Age of the letter that has waited longest; 0 if none waits.",
-            registry=self._registry,
+            registry=registry,
         )
         self._relay_up = Gauge(
-            "resetsvc_relay_up",
-            "1 while the relay takes letters, else 0.",
-            ["relay"],
-            registry=self._registry,
+            "resetsvc_relay_up", "1 while the relay takes letters, else 0.", ["relay"], registry=registry
         )
+        self._lanes = Gauge("resetsvc_lanes_open", "Connections to the relay.", ["relay"], registry=registry)
 
     def count_request(self, route: str, status: int) -> None:
         self._requests.labels(route, str(status)).inc()
@@ -57,15 +71,34 @@ class Metrics:
         if outcome.attempt.verdict is Verdict.SENT:
             self._delivery.observe(max(0.0, outcome.at - outcome.letter.asked_at))
 
-    async def look(self) -> None:
-        """Take the figures that are states, not events."""
-        by_state = await self._store.read(sql.count_by_state)
+    def count_unit(self, kind: str, seconds: float) -> None:
+        self._database.labels(kind).observe(seconds)
+
+    async def text(self, store: Store, outbox: Outbox) -> bytes:
+        """All figures in the Prometheus text format; those that are states and not events are looked at now."""
+        by_state = await store.read(sql.count_by_state)
         for state in State:
             self._letters.labels(state).set(by_state.get(state, 0))
-        oldest = await self._store.read(sql.oldest_waiting)
+        oldest = await store.read(sql.oldest_waiting)
         self._oldest.set(0 if oldest is None else max(0.0, self._clock.now() - oldest))
-        for name, up, _ in self._outbox.status():
-            self._relay_up.labels(name).set(up)
-
-    def text(self) -> bytes:
+        for relay in outbox.status():
+            self._relay_up.labels(relay.name).set(relay.up)
+            self._lanes.labels(relay.name).set(relay.open_lanes)
         return generate_latest(self._registry)
+
+    @contextlib.asynccontextmanager
+    async def watch_the_loop(self) -> AsyncIterator[None]:
+        """Measure the event loop's lag while this is entered."""
+        watching = asyncio.create_task(self._watch(), name="event loop lag")
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_EVERY
+            await asyncio.sleep(LAG_EVERY)
+            self._lag.set(max(0.0, loop.time() - due))

@@ -4,6 +4,7 @@ All problems are told at once, by the name that the person typed, and without th
 """
 
 import os
+import re
 import tomllib
 from email.utils import parseaddr
 from functools import cached_property
@@ -221,7 +222,7 @@ class Settings(BaseSettings):
             if (
                 origin != f"{parts.scheme}://{parts.netloc}"
                 or parts.scheme not in ("http", "https")
-                or "*" in origin
+                or not re.fullmatch(r"[\w.:\[\]-]+", parts.netloc, re.ASCII)
             ):
                 raise ValueError(
                     "an origin is scheme://host[:port] and nothing more, without * and without a / at the end"
@@ -240,13 +241,16 @@ class Settings(BaseSettings):
     @field_validator("mail_from")
     @classmethod
     def _is_sender(cls, value: str) -> str:
-        name, address = parseaddr(value)
+        if any(not letter.isprintable() for letter in value):
+            raise ValueError("holds control characters")
+        _, address = parseaddr(value)
         try:
             parse_address(address)
         except AddressRefused:
-            raise ValueError("is not of the form Example <no-reply@example.com>") from None
-        if any(not letter.isprintable() for letter in name):
-            raise ValueError("the sender's name holds control characters")
+            address = ""
+        # `parseaddr` finds an address in nearly anything; this one has to be all there is but for a name before it.
+        if not address or not (value.strip() == address or value.strip().endswith(f"<{address}>")):
+            raise ValueError("is not of the form Example <no-reply@example.com>")
         return value
 
     @field_validator("product_name")

@@ -13,7 +13,7 @@ from jinja2 import (
     select_autoescape,
 )
 
-from resetsvc.i18n import Languages
+from resetsvc.i18n import SOURCE_LANGUAGE, Languages
 
 
 class Templates:
@@ -25,6 +25,12 @@ class Templates:
         self._loader = ChoiceLoader([FileSystemLoader(override), loader]) if override else loader
         self.get = cache(self._get)
         self._environment = cache(self._make_environment)
+
+    def compile_pages(self) -> None:
+        """Compile every page; raises jinja2.TemplateError for one that is broken."""
+        environment = self._environment(SOURCE_LANGUAGE)
+        for name in environment.list_templates(filter_func=lambda name: name.startswith("pages/")):
+            environment.get_template(name)
 
     def _get(self, name: str, language: str) -> Template:
         return self._environment(language).get_template(name)

@@ -36,6 +36,7 @@ from resetsvc.accounts.builtin import BuiltinAccounts
 from resetsvc.app import Service, create_app
 from resetsvc.clock import Clock, new_id
 from resetsvc.relay.conversation import Envelope
+from resetsvc.relay.relays import RelayStatus
 from resetsvc.relay.verdict import Attempt, Verdict
 from resetsvc.settings import Settings
 
@@ -151,8 +152,8 @@ class Mailbox:
     async def close(self) -> None:
         """There is nothing to close."""
 
-    def status(self) -> Sequence[tuple[str, bool, Attempt | None]]:
-        return [("mailbox", True, None)]
+    def status(self) -> Sequence[RelayStatus]:
+        return [RelayStatus("mailbox", up=self._room > 0, why_down=None, open_lanes=0)]
 
 
 @dataclass

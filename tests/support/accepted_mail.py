@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,10 +44,16 @@ def message_id_of(message: bytes) -> str:
 
 
 class Ledger:
-    """Appends lines to a file; one fsync for all that wait, off the event loop, so that eight lanes are not slowed to one."""
+    """Appends lines to a file; one fsync for all that wait, off the event loop, so that eight lanes are not slowed to one.
+
+    In a thread of its own: asyncio's threads may all be taken by clients that wait for this very 250.
+    """
 
     def __init__(self, path: Path, *, with_message: bool = False) -> None:
         self._file = path.open("ab", buffering=0)
+        # A thread of its own: clients that wait for their 250 may sit in all of the loop's.
+        self._thread = ThreadPoolExecutor(1, "ledger")
+        self._thread = ThreadPoolExecutor(1, "ledger")
         self._with_message = with_message
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
@@ -62,13 +69,16 @@ class Ledger:
     async def close(self) -> None:
         if self._writing is not None:
             await self._writing
+        self._thread.shutdown()
+        self._thread.shutdown()
         self._file.close()
 
     async def _write_all(self) -> None:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                await asyncio.to_thread(self._append, b"".join(line for line, _ in batch))
+                lines = b"".join(line for line, _ in batch)
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._append, lines)
                 for _, written in batch:
                     if not written.done():  # its connection was ended by stop()
                         written.set_result(None)

@@ -362,6 +362,8 @@ class Conversation:
                 for byte in usual.data:
                     # The wait comes first: none may lie between STARTTLS's last byte and the handshake.
                     await asyncio.sleep(seconds)
+                    if wire.lost.done():
+                        raise Gone
                     wire.write(bytes((byte,)))
             case Append(data):
                 code = usual.code

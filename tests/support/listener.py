@@ -49,11 +49,14 @@ class Listener:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             connection.setblocking(False)
+            # asyncio does so only for sockets made with IPPROTO_TCP; else replies to pipelined commands take 40 ms each.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._accepted(connection)
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    bound = socket.socket()
+    # asyncio turns Nagle's algorithm off only where the protocol is named; with it, pipelined replies take 40 ms each.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setblocking(False)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.support.bell import Bell
-from tests.support.faults import WITH_RECIPIENTS, Delay, Fault, Rate, Step
+from tests.support.faults import ANSWERED, WITH_RECIPIENTS, Delay, Fault, Rate, Step
 
 
 class Order:
@@ -45,7 +45,7 @@ class Order:
         self._book.bell.ring()
 
     def applies_to(self, step: Step, recipients: Sequence[str]) -> bool:
-        if self.fault.step not in (None, step):
+        if step != self.fault.step and not (self.fault.step is None and step in ANSWERED):
             return False
         return self.only_for is None or any(map(self.only_for, recipients))
 

@@ -84,8 +84,9 @@ def prepare(render: Render, present: frozenset[str], absent: frozenset[str]) -> 
     if _OPEN in subject:
         raise ValueError("the subject of a mail holds nothing that differs from letter to letter")
     _refuse_altered_values(render, (subject, text, html), present, absent)
+    plain = subject.isascii() and "=?" not in subject  # which would be read as an encoded word (RFC 2047)
     return Skeleton(
-        subject=Header(subject, "utf-8" if not subject.isascii() else "us-ascii", header_name="Subject")
+        subject=Header(subject, "us-ascii" if plain else "utf-8", header_name="Subject")
         .encode(linesep="\r\n")
         .encode("ascii"),
         text=_part(text, present, html=False),
@@ -97,7 +98,7 @@ def _refuse_altered_values(
     render: Render, with_gaps: tuple[str, str, str], present: frozenset[str], absent: frozenset[str]
 ) -> None:
     """Hold filled gaps against a rendering with values. A filter such as `urlencode` or `length` leaves no gap to see."""
-    trial = {name: f'<{name}>?&="{"a trial " * 50}' for name in present}
+    trial = {name: f'https://{name}.example/?&="<{"a trial " * 50}' for name in present}
     subject, text, html = render({**trial, **dict.fromkeys(absent)})
     filled = (
         with_gaps[0],

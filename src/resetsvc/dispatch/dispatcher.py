@@ -26,8 +26,8 @@ from resetsvc.store.group_commit import GroupCommit
 log = structlog.stdlib.get_logger("resetsvc.dispatcher")
 
 LEASE = 10.0  # seconds; a killed process holds letters up for so long, and no longer
-RENEW_EVERY = 3.0
-LEASE_MARGIN = 1.0  # less than this left of a lease is too little to send in
+RENEW_AFTER = 0.3  # of a lease: twice it may go wrong before the lease runs out
+LEASE_MARGIN = 0.1  # of a lease: less than this left is too little to send in
 POLL = 0.25  # seconds between looks for what other processes stored; one's own requests wake it at once
 TIDY_EVERY = 1.0  # seconds between looks at other owners' leases, deadlines, idle lanes
 STOP_GRACE = 5.0  # seconds that letters in hand get when the service stops; then they go back
@@ -47,6 +47,7 @@ class Dispatcher:
         outbox: Outbox,
         clock: Clock,
         *,
+        lease: float = LEASE,
         on_outcome: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
         self._store = store
@@ -54,6 +55,7 @@ class Dispatcher:
         self._composer = composer
         self._outbox = outbox
         self._clock = clock
+        self._lease = lease
         self._on_outcome = on_outcome
         self._owner = clock.new_id()
         self._wake = asyncio.Event()
@@ -61,7 +63,9 @@ class Dispatcher:
         self._in_hand: set[asyncio.Task[None]] = set()
         self._renewed_at = float("-inf")
         self._tidied_at = float("-inf")
-        self.seen_alive_at = float("-inf")  # monotonic time of the loop's last turn, for /readyz
+        self.seen_alive_at = (
+            clock.monotonic()
+        )  # when the loop took its last step; for /readyz and the supervisor
         self._outcomes: GroupCommit[Outcome] = GroupCommit(
             lambda outcomes: record_outcomes(store, self._owner, outcomes)
         )
@@ -80,10 +84,11 @@ class Dispatcher:
         renewing = asyncio.create_task(self._renew_leases(), name="lease renewal")
         try:
             while not self._stopping:
-                self.seen_alive_at = self._clock.monotonic()
+                self._step()
                 self._wake.clear()  # before looking: what comes in while we look is not lost
                 try:
                     await self._tidy()
+                    self._step()
                     busy = await self._take_on_letters()
                 except CannotStore as error:
                     log.error("database unavailable", error=str(error.__cause__ or error))
@@ -92,9 +97,16 @@ class Dispatcher:
                     await self._pause(POLL)
             await self._finish()
         finally:
+            # Normally nothing is left here. After an error: what is in hand goes back when its lease ends.
+            self._stopping = True
+            for task in self._in_hand:
+                task.cancel()
             renewing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await renewing
+
+    def _step(self) -> None:
+        self.seen_alive_at = self._clock.monotonic()
 
     # ---- claim ----
 
@@ -107,6 +119,7 @@ class Dispatcher:
         letters = await self._claim(room)
         if not letters:
             return False
+        self._step()
         resets = [letter for letter in letters if letter.kind is Kind.RESET]
         for letter in letters:
             if letter.kind is Kind.NOTICE:
@@ -121,7 +134,7 @@ class Dispatcher:
         async def work(unit: Connection) -> list[ClaimedLetter]:
             async def claim(fresh: bool, limit: int) -> list[ClaimedLetter]:
                 return await sql.claim_due_letters(
-                    unit, fresh=fresh, owner=self._owner, now=now, lease_until=now + LEASE, limit=limit
+                    unit, fresh=fresh, owner=self._owner, now=now, lease_until=now + self._lease, limit=limit
                 )
 
             fresh = await claim(True, room - room // RETRIES_SHARE)
@@ -166,7 +179,7 @@ class Dispatcher:
         self, letter: ClaimedLetter, recipient: str, language: str | None, claimed_at: float
     ) -> None:
         def may_send() -> bool:
-            held_until = max(claimed_at, self._renewed_at) + LEASE - LEASE_MARGIN
+            held_until = max(claimed_at, self._renewed_at) + self._lease * (1 - LEASE_MARGIN)
             return self._clock.monotonic() < held_until and self._clock.now() < letter.deadline_at
 
         try:
@@ -197,11 +210,11 @@ class Dispatcher:
 
     async def _renew_leases(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_EVERY)
+            await asyncio.sleep(self._lease * RENEW_AFTER)
             if not self._in_hand:
                 continue
             before = self._clock.monotonic()
-            until = self._clock.now() + LEASE
+            until = self._clock.now() + self._lease
             try:
                 await self._store.write(
                     lambda connection, until=until: sql.renew_leases(

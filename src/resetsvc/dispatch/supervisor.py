@@ -17,8 +17,10 @@ from resetsvc.store.database import Store
 
 log = structlog.stdlib.get_logger("resetsvc.dispatcher")
 
-RESTART_PAUSE = 1.0  # seconds
-ALIVE_WITHIN = 5.0  # seconds since the loop's last turn after which it counts as dead
+RESTART_PAUSE = 0.5  # seconds
+ALIVE_WITHIN = 4.0  # seconds since the loop's last step after which it counts as standing still
+LOOK_EVERY = 0.5  # seconds between looks at it: with the two above, it is running again within five
+STOP_WITHIN = 15.0  # seconds until a loop that was told to stop, and did not, is left behind
 ERASE_EVERY = 3600.0  # seconds
 ERASE_SLICE = 500  # letters in one transaction: others must not wait for long
 
@@ -46,7 +48,7 @@ class Supervisor:
 
     @property
     def alive(self) -> bool:
-        """Whether the dispatcher's loop turned within the last seconds."""
+        """Whether the dispatcher's loop took a step within the last seconds."""
         return self._clock.monotonic() - self._dispatcher.seen_alive_at < ALIVE_WITHIN
 
     def wake(self) -> None:
@@ -67,13 +69,34 @@ class Supervisor:
 
     async def _keep_running(self) -> None:
         while not self._stopping.is_set():
-            try:
-                await self._dispatcher.run()
-            except Exception:
-                log.exception("the dispatcher died and is started again")
-                await self._pause(RESTART_PAUSE)
-                if not self._stopping.is_set():
-                    self._dispatcher = self._make_dispatcher()
+            running = asyncio.create_task(self._dispatcher.run(), name="dispatcher loop")
+            await self._watch(running)
+            if self._stopping.is_set():
+                await asyncio.wait({running}, timeout=STOP_WITHIN)
+            if running.done() and not running.cancelled() and running.exception() is None:
+                continue  # it was stopped
+            if running.done():
+                log.error("the dispatcher died and is started again", exc_info=_error_of(running))
+            else:
+                log.error("the dispatcher stands still and is started again")
+                running.cancel()
+                await asyncio.wait({running}, timeout=RESTART_PAUSE)
+            await self._pause(RESTART_PAUSE)
+            if not self._stopping.is_set():
+                self._dispatcher = self._make_dispatcher()
+
+    async def _watch(self, running: "asyncio.Task[None]") -> None:
+        """Return when the loop ended, when it stands still, or when it is to stop."""
+        stopping = asyncio.create_task(self._stopping.wait(), name="stop of the dispatcher")
+        try:
+            while not running.done() and not self._stopping.is_set():
+                await asyncio.wait(
+                    {running, stopping}, timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not running.done() and not self.alive:
+                    return
+        finally:
+            stopping.cancel()
 
     async def _keep_erasing(self) -> None:
         while not self._stopping.is_set():
@@ -87,6 +110,12 @@ class Supervisor:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
+
+
+def _error_of(task: "asyncio.Task[None]") -> BaseException:
+    if task.cancelled():
+        return asyncio.CancelledError()
+    return task.exception() or RuntimeError("it ended without being told to")
 
 
 async def erase(store: Store, now: float, retention: float) -> int:

@@ -6,17 +6,15 @@ reply means that the session is out of step and must not be used again.
 """
 
 import asyncio
-import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from resetsvc.relay.verdict import Reply, Step, Verdict, verdict_of
+from resetsvc.relay.verdict import Reply, Step, Verdict, presentable, verdict_of
 
-# The id that a token signs is enough to tell one; what may follow it in a quoted link goes with it.
-_TOKEN = re.compile(r"[0-9a-fA-F]{32}[\w.%-]*")
 _REPLY_BYTES = 16_384  # RFC 5321 asks for 512 a line; what never ends is not a reply
+_REPLIES_AHEAD = 3  # to MAIL, RCPT and DATA in one packet: more than that nobody asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,6 @@ class Handover:
     code: int | None
     reply: str
     reusable: bool
-
-
-def _presentable(text: str) -> str:
-    """What a relay said, as it may be kept and logged: spam filters quote the link that they dislike."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    return _TOKEN.sub("[link]", printable)[:200]
 
 
 class Conversation(asyncio.Protocol):
@@ -90,6 +82,9 @@ class Conversation(asyncio.Protocol):
             if not self._take_line(line):
                 self._break("the relay said something that is no reply")
                 return
+        if len(self._replies) > _REPLIES_AHEAD:
+            self._break("the relay talks without being asked")
+            return
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -118,6 +113,7 @@ class Conversation(asyncio.Protocol):
         may_send -- asked after the relay's go-ahead, just before the first byte of the body: False withholds it
         """
         step = Step.MAIL
+        refusal: tuple[Step, Reply] | None = None
         try:
             if envelope.utf8 and not self._utf8:
                 return Handover(
@@ -131,7 +127,6 @@ class Conversation(asyncio.Protocol):
             ]
             if self._pipelining:
                 self._write(b"".join(command for _, command in commands))
-            refusal: tuple[Step, Reply] | None = None
             go_ahead: Reply | None = None
             for step, command in commands:
                 if not self._pipelining:
@@ -152,7 +147,11 @@ class Conversation(asyncio.Protocol):
                 return Handover(Verdict.WITHHELD, None, "not sent: its time ran out before the body", False)
             return await self._body(envelope)
         except SessionBroken as broken:
-            verdict = Verdict.RELAY_DOWN if broken.step in (Step.MAIL,) else Verdict.RETRY
+            if refusal is not None:  # it said why before it left
+                return Handover(
+                    verdict_of(refusal[0], refusal[1].code), refusal[1].code, refusal[1].text, False
+                )
+            verdict = Verdict.RELAY_DOWN if broken.step is Step.MAIL else Verdict.RETRY
             return Handover(verdict, None, f"{broken} (at {broken.step})", False)
         except asyncio.CancelledError:
             # The answer to what was written is still to come: the next command would read it as its own.
@@ -161,14 +160,15 @@ class Conversation(asyncio.Protocol):
 
     async def quit(self, timeout: float) -> None:
         """Take leave, if the relay listens; close in any case."""
-        if self.usable:
-            try:
+        try:
+            if self.usable:
                 self._write(b"QUIT\r\n")
                 async with asyncio.timeout(timeout):
                     await self._reply(Step.CONNECT)
-            except (SessionBroken, TimeoutError):
-                pass
-        self._break("closed")
+        except (SessionBroken, TimeoutError):
+            pass
+        finally:
+            self._break("closed")
 
     def close(self) -> None:
         self._break("closed")
@@ -197,8 +197,7 @@ class Conversation(asyncio.Protocol):
             async with asyncio.timeout(self._timeout):
                 await self._writable.wait()
         except TimeoutError:
-            self._break("the relay stopped reading")
-            raise SessionBroken(Step.BODY, "the relay stopped reading") from None
+            self._break("the relay stopped reading")  # perhaps after it had said why: then that counts
         reply = await self._reply(Step.BODY)
         verdict = verdict_of(Step.BODY, reply.code)
         if not (200 <= reply.code < 300 or 400 <= reply.code < 600) or reply.code == 421:
@@ -226,13 +225,15 @@ class Conversation(asyncio.Protocol):
     def _take_line(self, line: str) -> bool:
         """Read one line; False if it is none of a reply's (RFC 5321 4.2.1)."""
         code, mark, text = line[:3], line[3:4], line[4:]
-        if not (code.isascii() and code.isdigit() and "2" <= code[0] <= "5" and mark in ("", " ", "-")):
+        if not (len(code) == 3 and code.isascii() and code.isdigit() and mark in ("", " ", "-")):
+            return False
+        if not "2" <= code[0] <= "5":
             return False
         if self._lines and not self._lines[0].startswith(code):
             return False
         self._lines.append(f"{code}{text}")
         if mark != "-":
-            self._replies.append(Reply(int(code), _presentable(" ".join(line[3:] for line in self._lines))))
+            self._replies.append(Reply(int(code), presentable(" ".join(line[3:] for line in self._lines))))
             self._lines.clear()
         return True
 

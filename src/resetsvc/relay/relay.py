@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -23,6 +23,7 @@ PROBE_PAUSES = (1.0, 2.0, 4.0)  # seconds; the last one from then on, so that tr
 OUR_FAULT_PAUSE = 30.0  # a log-in that is refused is not tried so often that the relay locks us out
 CEILING_SECONDS = 60.0  # how long we do with the lanes that a relay gave us before we ask for more
 IDLE_SECONDS = 20.0  # a lane unused for so long is closed: relays close them too, without telling
+LEAVE_SECONDS = 2.0  # for the answer to QUIT
 
 
 class Relay:
@@ -37,6 +38,8 @@ class Relay:
         tls: ssl.SSLContext,
         clock: Clock,
         on_up: Callable[[], None],
+        probe_pauses: Sequence[float] = PROBE_PAUSES,
+        our_fault_pause: float = OUR_FAULT_PAUSE,
     ) -> None:
         self.name = address.name
         self.up = True
@@ -46,8 +49,11 @@ class Relay:
         self._tls = tls
         self._clock = clock
         self._on_up = on_up
+        self._probe_pauses = probe_pauses
+        self._our_fault_pause = our_fault_pause
         self._idle: list[tuple[Conversation, float]] = []
-        self._open = 0
+        self._open = 0  # also those that are being opened, and those that we take leave on
+        self._opening = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._ceiling = (
             connections  # fewer for a minute where the relay takes fewer connections than we may open
@@ -55,7 +61,9 @@ class Relay:
         self._ceiling_until = 0.0
         self._strikes = 0  # letters in a row that ended without a word from the relay
         self._on_trial = False  # up again, but no letter has been taken since: one lane until then
+        self._probes = 0  # since it was last up for good
         self._probe: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
         self._pace = 0.0  # smoothed seconds that a lane needs for one letter
         self.why_down: Attempt | None = None
 
@@ -69,6 +77,15 @@ class Relay:
     @property
     def open_lanes(self) -> int:
         return self._open
+
+    @property
+    def on_trial(self) -> bool:
+        return self.up and self._on_trial
+
+    @property
+    def trial_under_way(self) -> bool:
+        """It is on trial and a letter is in it: whoever comes now would wait until that one ends."""
+        return self.on_trial and self._open > len(self._idle)
 
     @property
     def letters_ahead(self) -> int:
@@ -97,36 +114,38 @@ class Relay:
                 self._give_back(lane)
             attempt = Attempt(outcome.verdict, self.name, outcome.code, outcome.reply)
             if attempt.verdict is Verdict.RELAY_DOWN and used_before:
-                continue  # the relay had closed this lane while it was idle: not the letter's misfortune
+                # The relay had closed this lane while it was idle: not the letter's misfortune. The other idle ones
+                # are older; tried one after the other they would cost the letter a time-out each.
+                self._close_idle()
+                continue
             if attempt.verdict is Verdict.SENT:
                 seconds = self._clock.monotonic() - began
                 self._pace = seconds if not self._pace else 0.9 * self._pace + 0.1 * seconds
             self._learn(attempt)
             return attempt
 
-    async def close(self, timeout: float = 2.0) -> None:
+    async def close(self) -> None:
         """Stop probing, take leave on all idle lanes."""
         self.up = False
         if self._probe is not None:
             self._probe.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._probe
+            await asyncio.wait({self._probe})
         self._wake_all()
-        lanes = [lane for lane, _ in self._idle]
+        for lane, _ in self._idle:
+            self._take_leave(lane)
         self._idle.clear()
-        self._open -= len(lanes)
-        await asyncio.gather(*(lane.quit(timeout) for lane in lanes))
+        await asyncio.gather(*self._leaving)
 
-    async def close_idle_lanes(self) -> None:
-        """Take leave on the lanes that nobody needed for a while."""
+    def close_idle_lanes(self) -> None:
+        """Take leave on the lanes that nobody needed for a while, without waiting for the relay's answer."""
         if self._ceiling < self._connections and self._clock.monotonic() >= self._ceiling_until:
             self._ceiling = self._connections
             self._wake_all()
         limit = self._clock.monotonic() - IDLE_SECONDS
         tired = [lane for lane, since in self._idle if since < limit or not lane.usable]
         self._idle = [(lane, since) for lane, since in self._idle if lane not in tired]
-        self._open -= len(tired)
-        await asyncio.gather(*(lane.quit(2.0) for lane in tired))
+        for lane in tired:
+            self._take_leave(lane)
 
     # ---- lanes ----
 
@@ -150,14 +169,18 @@ class Relay:
             self._waiters.append(waiter)
             try:
                 await waiter
-            finally:
-                if waiter.cancelled() or not waiter.done():
+            except asyncio.CancelledError:
+                if waiter.cancelled():
                     with contextlib.suppress(ValueError):
                         self._waiters.remove(waiter)
+                else:
+                    self._wake_one()  # it was woken and will not come: the next one has to hear it
+                raise
 
     async def _open_one(self) -> Conversation | None:
         """A new lane; None where the relay takes no more of them but serves those it has."""
         self._open += 1
+        self._opening += 1
         try:
             return await open_lane(self._address, timeout=self._timeout, tls=self._tls)
         except CannotOpen as error:
@@ -165,9 +188,10 @@ class Relay:
             if self._open > 0 and self.up and error.verdict is not Verdict.OUR_FAULT:
                 self._ceiling = self._open
                 self._ceiling_until = self._clock.monotonic() + CEILING_SECONDS
-                log.warning(
-                    "relay takes no more connections", relay=self.name, open=self._open, reply=error.reply
-                )
+                if self._open >= self._opening:  # not only lanes that are about to fail as well
+                    log.warning(
+                        "relay takes no more connections", relay=self.name, open=self._open, reply=error.reply
+                    )
                 return None
             self._go_down(Attempt(error.verdict, self.name, error.code, error.reply))
             raise
@@ -175,6 +199,8 @@ class Relay:
             self._open -= 1
             self._wake_one()
             raise
+        finally:
+            self._opening -= 1
 
     def _give_back(self, lane: Conversation) -> None:
         if lane.usable and self.up:
@@ -183,6 +209,24 @@ class Relay:
             lane.close()
             self._open -= 1
         self._wake_one()
+
+    def _close_idle(self) -> None:
+        for lane, _ in self._idle:
+            lane.close()
+        self._open -= len(self._idle)
+        self._idle.clear()
+
+    def _take_leave(self, lane: Conversation) -> None:
+        leave = asyncio.create_task(self._leave(lane), name=f"leave {self.name}")
+        self._leaving.add(leave)
+        leave.add_done_callback(self._leaving.discard)
+
+    async def _leave(self, lane: Conversation) -> None:
+        try:
+            await lane.quit(LEAVE_SECONDS)
+        finally:
+            self._open -= 1  # only now: the relay counts it until then
+            self._wake_one()
 
     def _wake_one(self) -> None:
         while self._waiters:
@@ -202,12 +246,13 @@ class Relay:
             self._go_down(attempt)
         elif attempt.code is not None:  # it spoke: it is alive
             self._strikes = 0
-            if self._on_trial:
+            if self.on_trial:
                 self._on_trial = False
+                log.info("relay up", relay=self.name, probes=self._probes)
                 self._wake_all()
         elif attempt.verdict is Verdict.RETRY:
             self._strikes += 1
-            if self._on_trial or self._strikes >= self._connections:
+            if self.on_trial or self._strikes >= self._connections:
                 self._go_down(attempt)
 
     def _go_down(self, attempt: Attempt) -> None:
@@ -216,41 +261,40 @@ class Relay:
         self.up = False
         self.why_down = attempt
         self._strikes = 0
-        log.error(
-            "relay refuses us" if attempt.verdict is Verdict.OUR_FAULT else "relay down",
-            relay=self.name,
-            code=attempt.code,
-            reply=attempt.reply,
-        )
-        for lane, _ in self._idle:
-            lane.close()
-        self._open -= len(self._idle)
-        self._idle.clear()
+        self._ceiling = self._connections  # that it took fewer was perhaps the beginning of this
+        if not self._on_trial:  # else it is the same outage, that was told of
+            self._probes = 0
+            log.error(
+                "relay refuses us" if attempt.verdict is Verdict.OUR_FAULT else "relay down",
+                relay=self.name,
+                code=attempt.code,
+                reply=attempt.reply,
+            )
+        self._close_idle()
         self._wake_all()
         self._probe = asyncio.create_task(
             self._probe_until_up(attempt.verdict is Verdict.OUR_FAULT), name=f"probe {self.name}"
         )
 
     async def _probe_until_up(self, our_fault: bool) -> None:
-        tries = 0
         while True:
-            pause = OUR_FAULT_PAUSE if our_fault else PROBE_PAUSES[min(tries, len(PROBE_PAUSES) - 1)]
+            step = min(self._probes, len(self._probe_pauses) - 1)
+            pause = self._our_fault_pause if our_fault else self._probe_pauses[step]
             await asyncio.sleep(pause * (0.9 + 0.2 * self._clock.chance()))
             if self._open >= self._connections:
                 continue  # lanes that hang still count: never more connections than are allowed
-            tries += 1
+            self._probes += 1
             try:
                 lane = await open_lane(self._address, timeout=self._timeout, tls=self._tls)
             except CannotOpen as error:
                 our_fault = error.verdict is Verdict.OUR_FAULT
                 self.why_down = Attempt(error.verdict, self.name, error.code, error.reply)
                 continue
-            break
-        self._open += 1
-        self._idle.append((lane, self._clock.monotonic()))
-        self._on_trial = True
-        self.up = True
-        self.why_down = None
-        log.info("relay up", relay=self.name, tries=tries)
-        self._wake_all()
-        self._on_up()
+            self._open += 1
+            self._idle.append((lane, self._clock.monotonic()))
+            self._on_trial = True
+            self.up = True
+            self.why_down = None
+            self._wake_all()
+            self._on_up()
+            return

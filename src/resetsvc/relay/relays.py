@@ -3,13 +3,22 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from resetsvc.clock import Clock
 from resetsvc.relay.conversation import Envelope
-from resetsvc.relay.relay import Relay
+from resetsvc.relay.relay import OUR_FAULT_PAUSE, PROBE_PAUSES, Relay
 from resetsvc.relay.url import RelayAddress
 from resetsvc.relay.verdict import Attempt, Verdict
+
+
+class RelayStatus(NamedTuple):
+    """How a relay does. `why_down`: what was said last, while it is not up."""
+
+    name: str
+    up: bool
+    why_down: Attempt | None
+    open_lanes: int
 
 
 class Outbox(Protocol):
@@ -36,8 +45,8 @@ class Outbox(Protocol):
 
     async def close(self) -> None: ...
 
-    def status(self) -> Sequence[tuple[str, bool, Attempt | None]]:
-        """For each relay: its name, whether it is up, and if not, why."""
+    def status(self) -> Sequence[RelayStatus]:
+        """How each relay does at the moment, in their order."""
         ...
 
 
@@ -52,6 +61,8 @@ class Relays:
         timeout: float,
         clock: Clock,
         tls: ssl.SSLContext | None = None,
+        probe_pauses: Sequence[float] = PROBE_PAUSES,
+        our_fault_pause: float = OUR_FAULT_PAUSE,
     ) -> None:
         self._on_room: Callable[[], None] = lambda: None
         # One context for all lanes: reading the system's certificates costs 37 ms.
@@ -64,6 +75,8 @@ class Relays:
                 tls=tls,
                 clock=clock,
                 on_up=lambda: self._on_room(),
+                probe_pauses=probe_pauses,
+                our_fault_pause=our_fault_pause,
             )
             for address in addresses
         ]
@@ -72,30 +85,33 @@ class Relays:
         self._on_room = on_room
 
     def room(self) -> int:
+        room = 0
         for relay in self._relays:
             if relay.up:
-                return relay.lanes + relay.letters_ahead
-        return 0
+                room += relay.lanes + relay.letters_ahead
+                if not relay.on_trial:
+                    break
+        return room
 
     async def hand_over(self, compose: Callable[[], Envelope], may_send: Callable[[], bool]) -> Attempt:
         """Try the relays in their order until one says something about the letter."""
         attempt = Attempt(Verdict.RELAY_DOWN, "none", None, "no relay is up")
-        for relay in self._relays:
-            if relay.up:
-                attempt = await relay.hand_over(compose, may_send)
-                if attempt.verdict not in (Verdict.RELAY_DOWN, Verdict.OUR_FAULT):
-                    return attempt
+        for place, relay in enumerate(self._relays):
+            if not relay.up:
+                continue
+            if relay.trial_under_way and any(later.up for later in self._relays[place + 1 :]):
+                continue  # it greets again, but may hang: one letter finds out, the others do not wait for that
+            attempt = await relay.hand_over(compose, may_send)
+            if attempt.verdict not in (Verdict.RELAY_DOWN, Verdict.OUR_FAULT):
+                return attempt
         return attempt
 
     async def tend(self) -> None:
-        await asyncio.gather(*(relay.close_idle_lanes() for relay in self._relays if relay.up))
+        for relay in self._relays:
+            relay.close_idle_lanes()
 
     async def close(self) -> None:
         await asyncio.gather(*(relay.close() for relay in self._relays))
 
-    def status(self) -> Sequence[tuple[str, bool, Attempt | None]]:
-        return [(relay.name, relay.up, relay.why_down) for relay in self._relays]
-
-    @property
-    def open_lanes(self) -> dict[str, int]:
-        return {relay.name: relay.open_lanes for relay in self._relays}
+    def status(self) -> Sequence[RelayStatus]:
+        return [RelayStatus(relay.name, relay.up, relay.why_down, relay.open_lanes) for relay in self._relays]

@@ -47,14 +47,15 @@ def parse_relay_url(url: str) -> RelayAddress:
     query = parse_qs(parts.query, keep_blank_values=True)
     asked = query.pop("tls", ["implicit" if parts.scheme == "smtps" else "starttls"])
     if query:
-        raise ValueError(f"a relay's URL takes tls=… and nothing else (found {', '.join(sorted(query))})")
+        # Not told what it is: a password with an unescaped ? in it lands here.
+        raise ValueError("a relay's URL takes ?tls=… and nothing else; write special characters as %XX")
     if (parts.scheme, asked[-1]) not in (
         ("smtps", "implicit"),
         ("smtp", "starttls"),
         ("smtp", "none"),
     ) or len(asked) > 1:
         raise ValueError("tls is starttls or none for smtp://, and always on for smtps://")
-    if (parts.username is None) != (parts.password is None):
+    if (parts.username is None) != (parts.password is None) or parts.username == "":
         raise ValueError("the relay's URL has a user without a password, or a password without a user")
     tls: TLS = "implicit" if parts.scheme == "smtps" else "none" if asked[-1] == "none" else "starttls"
     return RelayAddress(

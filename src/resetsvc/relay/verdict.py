@@ -1,7 +1,12 @@
 """What SMTP said, and what to do about it. Pure functions: no I/O, no clock."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+
+# The id that a token signs is enough to tell one; what may follow it in a quoted link goes with it.
+# A token (resetsvc/tokens.py). With its dot: without, it may be the relay's own queue id, which is worth keeping.
+_TOKEN = re.compile(r"[0-9a-f]{32}(?:\.|%2e)[\w.%-]*", re.IGNORECASE)
 
 
 class Verdict(StrEnum):
@@ -46,6 +51,15 @@ class Attempt:
     relay: str
     code: int | None
     reply: str
+
+
+def presentable(text: str) -> str:
+    """What a relay said, as it may be kept, logged and shown: spam filters quote the link that they dislike.
+
+    It may also steer a terminal, and bytes that were no UTF-8 are lone surrogates, which no database takes.
+    """
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return _TOKEN.sub("[link]", printable).strip()[:200]
 
 
 def verdict_of(step: Step, code: int) -> Verdict:

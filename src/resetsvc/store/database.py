@@ -20,11 +20,14 @@ class Store:
     throughput.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self, url: str, *, on_done: Callable[[str, float], None] = lambda _kind, _seconds: None
+    ) -> None:
+        """on_done -- told of each unit of work: "read" or "write", and its seconds with the wait for its turn"""
         self._url = url
         database = open_sqlite(url)
-        self._writer = HeldConnection(database, writes=True)
-        self._reader = HeldConnection(database, writes=False)
+        self._writer = HeldConnection(database, writes=True, on_done=on_done)
+        self._reader = HeldConnection(database, writes=False, on_done=on_done)
 
     async def open(self) -> None:
         """Bring the schema up to date (SQLite needs nobody's permission for that) and open both connections."""

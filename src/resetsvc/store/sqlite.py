@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -67,9 +68,10 @@ class HeldConnection:
     process. A unit runs in this task and not in its caller's: a client that hangs up, or a shutdown, cannot tear it.
     """
 
-    def __init__(self, database: Database, *, writes: bool) -> None:
+    def __init__(self, database: Database, *, writes: bool, on_done: Callable[[str, float], None]) -> None:
         self._database = database
         self._writes = writes
+        self._on_done = on_done
         self._waiting: deque[tuple[Work[Any], bool, asyncio.Future[Any]]] = deque()
         self._wake = asyncio.Event()
         self._closing = False
@@ -98,6 +100,7 @@ class HeldConnection:
         if self._closing or self._task is None or self._task.done():
             raise CannotStore
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        began = time.perf_counter()
         self._waiting.append((work, transaction, done))
         self._wake.set()
         try:
@@ -105,6 +108,8 @@ class HeldConnection:
         except asyncio.CancelledError:
             done.add_done_callback(_read_outcome)
             raise
+        finally:
+            self._on_done("write" if self._writes else "read", time.perf_counter() - began)
 
     async def _own(self, opened: "asyncio.Future[None]") -> None:
         while True:

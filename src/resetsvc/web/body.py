@@ -30,12 +30,15 @@ class BodyRefused(ResetError):
 async def read_fields() -> Fields:
     """Return every field of the request's body with all its values; BodyRefused or UnsupportedMediaType otherwise."""
     media_type, options = parse_options_header(request.headers.get("content-type", ""))
+    media_type = media_type.lower()  # RFC 9110 8.3.1
     data = await request.get_data()
     assert isinstance(data, bytes)
     if not media_type and not data:
         return {}
     if media_type not in (FORM, MULTIPART, JSON):
         raise UnsupportedMediaType
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType  # RFC 9110 8.4: nothing is unpacked here, so nothing unpacks to gigabytes
     try:
         text = data.decode("utf-8")
         if media_type == JSON:
@@ -69,10 +72,15 @@ def optional_text(fields: Fields, name: str) -> str | None:
 
 
 def _json_fields(text: str) -> Fields:
-    pairs = json.loads(text, object_pairs_hook=_Pairs)
+    pairs = json.loads(text, object_pairs_hook=_Pairs, parse_constant=_refuse_constant)
     if not isinstance(pairs, _Pairs):
         raise BodyRefused("body_unreadable", "The body is not a JSON object.")
     return _grouped(pairs)
+
+
+def _refuse_constant(word: str) -> object:
+    """`NaN`, `Infinity`: Python reads them, JSON does not have them (RFC 8259 6)."""
+    raise ValueError(word)
 
 
 class _Pairs(list[tuple[str, object]]):

@@ -18,17 +18,21 @@ async def alive() -> Response:
 
 @ops.get("/readyz")
 async def ready() -> Response:
-    problems = await parts().readiness()
-    response = jsonify(status="unavailable", problems=problems) if problems else jsonify(status="ok")
-    response.status_code = 503 if problems else 200
+    found = await parts().readiness()
+    body: dict[str, object] = {"status": "unavailable" if found.problems else "ok"}
+    if found.problems:
+        body["problems"] = found.problems
+    if found.warnings:
+        body["warnings"] = found.warnings
+    response = jsonify(body)
+    response.status_code = 503 if found.problems else 200
     return response
 
 
 @ops.get("/metrics")
 async def metrics() -> Response:
     _require_ops_token()
-    await parts().metrics.look()
-    return Response(parts().metrics.text(), 200, content_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(await parts().figures(), 200, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @ops.get("/openapi.json")

@@ -16,8 +16,20 @@ from resetsvc.web.pages import Pages
 
 
 @dataclass(frozen=True, slots=True)
+class Readiness:
+    """What keeps the service from its work, by the name of the part, and what the operator should know besides."""
+
+    problems: dict[str, str]
+    warnings: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
-    """The running service as the web sees it. `readiness` returns what is wrong, by the name of the part; {} is ready."""
+    """The running service as the web sees it.
+
+    figures   -- the metrics as text
+    readiness -- whether the service can do its work
+    """
 
     settings: Settings
     pages: Pages
@@ -27,7 +39,8 @@ class Parts:
     confirm: Confirm
     cancel: Cancel
     metrics: Metrics
-    readiness: Callable[[], Awaitable[dict[str, str]]]
+    figures: Callable[[], Awaitable[bytes]]
+    readiness: Callable[[], Awaitable[Readiness]]
 
 
 def parts() -> Parts:

@@ -110,12 +110,13 @@ def form_asked_for() -> Form:
         return "json"
     accepted = request.accept_mimetypes
     # Wildcards do not count: curl and fetch send */* and get the line of text.
-    named = {media_type: quality for media_type, quality in accepted if "*" not in media_type}
+    named = {media_type.lower(): quality for media_type, quality in accepted if "*" not in media_type}
     as_json = max(named.get(JSON, 0), named.get("application/problem+json", 0))
     as_html = max(named.get("text/html", 0), named.get("application/xhtml+xml", 0))
-    if as_json and as_json >= as_html:
+    as_text = named.get("text/plain", 0)
+    if as_json and as_json >= max(as_html, as_text):
         return "json"
-    return "html" if as_html else "text"
+    return "html" if as_html and as_html >= as_text else "text"
 
 
 def answer(status: int, *, text: str, body: dict[str, object], page: str, **context: object) -> Response:

@@ -1,0 +1,31 @@
+"""Which view answers: path and method decide, and nothing that the client says about our own name."""
+
+from quart import Quart, Response
+from quart.wrappers.base import BaseRequestWebsocket
+from werkzeug.routing import MapAdapter
+
+
+class PathRouted(Quart):
+    """A Quart app to which the `Host` header does not exist.
+
+    Quart binds its routes to that header before any of our code runs: one that is no host name would come out as an
+    exception, past every error page (`Host: [::1`), and others end up in redirects. Paths are taken as they are:
+    merging slashes answers `/reset//cancel` with such a redirect.
+    """
+
+    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
+        self.url_map.merge_slashes = False
+        if request is None:
+            return super().create_url_adapter(request)
+        return self.url_map.bind(
+            "resetsvc",
+            script_name=request.root_path,
+            url_scheme=request.scheme,
+            default_method=request.method,
+            path_info=request.path,
+        )
+
+
+async def refuse_websocket() -> Response:
+    """There are none here, and errors are told to requests only."""
+    return Response("There is no such page.\n", 404, content_type="text/plain; charset=utf-8")
