@@ -1,4 +1,4 @@
-"""Writes what the code itself knows: the settings and the commands of the reference, and the sentences for translators.
+"""Writes what the code itself knows: settings and commands in the reference and the README, and the sentences for translators.
 
 `generate.py` writes the pages, `generate.py --messages` the sentences. `generate.py --check` writes nothing, says what
 is out of date, and exits with 1 if anything is.
@@ -22,6 +22,7 @@ from resetsvc.cli import main as resetsvc
 from resetsvc.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 REFERENCE = ROOT / "docs" / "reference"
 PACKAGE = ROOT / "src" / "resetsvc"
 SENTENCES = PACKAGE / "locales" / "resetsvc.pot"
@@ -41,9 +42,9 @@ Names that begin with `RESETSVC_TEST_` are left alone.
 
 A list is written as a JSON list or as words separated by spaces.
 
-| setting | default | what it is |
-| --- | --- | --- |
 """
+TABLE_BEGINS = "<!-- Written by docs/generate.py: -->\n"
+TABLE_ENDS = "<!-- Up to here. -->\n"
 
 COMMANDS_HEAD = """\
 # Commands
@@ -57,11 +58,25 @@ Every command takes `--help`.
 
 
 def settings_page() -> str:
+    return SETTINGS_HEAD + _settings_table()
+
+
+def readme() -> str:
+    """The README, with its table of settings as they are now."""
+    text = README.read_text("utf-8")
+    before, begins, rest = text.partition(TABLE_BEGINS)
+    _, ends, after = rest.partition(TABLE_ENDS)
+    if not begins or not ends:
+        raise click.ClickException("README.md has lost the marks around its table of settings")
+    return f"{before}{begins}\n{_settings_table()}\n{ends}{after}"
+
+
+def _settings_table() -> str:
     rows = (
         f"| `{PREFIX}{name.upper()}` | {_default(setting)} | {_cell(_meaning(setting))} |\n"
         for name, setting in Settings.model_fields.items()
     )
-    return SETTINGS_HEAD + "".join(rows)
+    return "| setting | default | what it is |\n| --- | --- | --- |\n" + "".join(rows)
 
 
 def _default(setting: FieldInfo) -> str:
@@ -162,6 +177,7 @@ def sentences_file() -> str:
 
 
 PAGES = {
+    README: readme,
     REFERENCE / "settings.md": settings_page,
     REFERENCE / "commands.md": commands_page,
 }

@@ -25,7 +25,7 @@ from resetsvc.dispatch.outcomes import Outcome
 from resetsvc.dispatch.supervisor import Supervisor
 from resetsvc.errors import CannotStore, ResetError, SetupError
 from resetsvc.i18n import Languages
-from resetsvc.intake import Intake
+from resetsvc.intake import DISK_RESERVE, Intake
 from resetsvc.limits import ClientLimits
 from resetsvc.links import Links
 from resetsvc.logs import quieten
@@ -120,7 +120,13 @@ async def open_service(
             gatekeeper = Gatekeeper(store, accounts, clock, budget)
             supervisor = Supervisor(
                 lambda: Dispatcher(
-                    store, gatekeeper, composer, taken_outbox, taken_clock, on_outcome=on_outcome
+                    store,
+                    gatekeeper,
+                    composer,
+                    taken_outbox,
+                    taken_clock,
+                    lease=lease,
+                    on_outcome=on_outcome,
                 ),
                 store,
                 outbox,
@@ -199,6 +205,8 @@ async def readiness(store: Store, supervisor: Supervisor | None, outbox: Outbox)
     else:
         if revision != schema.REVISION:
             problems["database"] = "has another schema than this version needs: resetsvc migrate"
+    if store.free_space() <= DISK_RESERVE:
+        problems["disk"] = "is almost full"
     if supervisor is not None and not supervisor.alive:
         problems["dispatcher"] = "stands still"
     warnings = {
@@ -235,7 +243,7 @@ def create_app(
 
     settings    -- read from the environment if not given (WrongSettings if that is wrong)
     on_start    -- called with the running service before the first request
-    other_parts -- `accounts`, `outbox`, `clock` in place of the built-in ones, as `open_service` takes them
+    other_parts -- `accounts`, `outbox`, `clock`, `lease` in place of the built-in ones, as `open_service` takes them
     """
     settings = settings or load_settings()
     app = App("resetsvc", static_folder=str(STATIC), static_url_path="/static", template_folder=None)

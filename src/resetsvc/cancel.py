@@ -34,6 +34,8 @@ class Cancel:
         async def work(unit: Connection) -> None:
             await sql.revoke_links(unit, account.id, now)
             await sql.drop_waiting_resets(unit, account.id, DropReason.CANCELLED, now)
+            known_as = sorted({account.address, opened.link.address})
+            await sql.drop_unseen_resets(unit, known_as, DropReason.CANCELLED, now)
             if mute:
                 await mutes.mute_account(unit, account.id, now + MUTE)
 

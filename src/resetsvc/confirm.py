@@ -68,6 +68,8 @@ class Confirm:
             raise LinkDoesNotWork  # the password was changed elsewhere meanwhile
         await sql.revoke_links(unit, account.id, now)
         await sql.drop_waiting_resets(unit, account.id, DropReason.PASSWORD_CHANGED, now)
+        known_as = sorted({account.address, opened.link.address})
+        await sql.drop_unseen_resets(unit, known_as, DropReason.PASSWORD_CHANGED, now)
         notice_id = self._clock.new_id()
         await sql.insert_letters(
             unit,

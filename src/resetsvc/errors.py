@@ -4,7 +4,8 @@ ResetError
 ├── AddressRefused        what was typed is not an address
 ├── TooManyRequests       this client asked too often
 ├── CannotStore           the request could not be made durable, so it is not accepted
-│   └── QueueFull         too many letters wait
+│   ├── QueueFull         too many letters wait
+│   └── DiskFull          what is left is for the letters that are stored already
 ├── LinkDoesNotWork       unknown, altered, expired, used, revoked: one and the same
 ├── PasswordRefused       with reasons; the link still works
 ├── Busy                  too many passwords are being hashed at this moment
@@ -48,6 +49,12 @@ class CannotStore(ResetError):
 
 class QueueFull(CannotStore):
     """Too many mails are waiting to be sent. Nothing was sent; try again later."""
+
+    retry_after = 60
+
+
+class DiskFull(CannotStore):
+    """The disk is almost full. Nothing was sent; try again later."""
 
     retry_after = 60
 

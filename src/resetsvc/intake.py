@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from resetsvc.clock import Clock
-from resetsvc.errors import QueueFull
+from resetsvc.errors import DiskFull, QueueFull
 from resetsvc.letters import Kind, NewLetter
 from resetsvc.store import letters as sql
 from resetsvc.store.database import Store
@@ -12,6 +12,9 @@ from resetsvc.tokens import Tokens
 
 # How long a count of the queue is trusted; meanwhile what is stored here is added to it.
 _COUNT_AGAIN = 1.0  # seconds
+
+# Left free on the disk for the letters that are stored already: delivering them has to be written down too.
+DISK_RESERVE = 8 * 2**20  # octets
 
 
 class Intake:
@@ -34,6 +37,7 @@ class Intake:
         self._queue_limit = queue_limit
         self._on_stored = on_stored
         self._undelivered = 0
+        self._room_on_disk = True
         self._counted_at = float("-inf")
         self._group: GroupCommit[NewLetter] = GroupCommit(self._store_batch)
 
@@ -63,12 +67,15 @@ class Intake:
 
     async def _store_batch(self, letters: Sequence[NewLetter]) -> None:
         if self._clock.monotonic() >= self._counted_at + _COUNT_AGAIN:
+            self._room_on_disk = self._store.free_space() > DISK_RESERVE
             self._undelivered = await self._store.read(
                 lambda connection: sql.count_undelivered(connection, self._queue_limit)
             )
             self._counted_at = self._clock.monotonic()
         if self._undelivered >= self._queue_limit:
             raise QueueFull
+        if not self._room_on_disk:
+            raise DiskFull
         await self._store.write(lambda connection: sql.insert_letters(connection, letters))
         self._undelivered += len(letters)
         self._on_stored()

@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import tomllib
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -21,15 +22,19 @@ BUILT_IN_CONFIG = Path(__file__).parent / "hypercorn.toml"
 
 
 def read_config(path: Path | None) -> Config:
-    """Read a hypercorn.toml; the built-in one if there is none. WrongSettings names every key that hypercorn does not know."""
+    """Read a hypercorn.toml; the built-in one if there is none. WrongSettings names every key that is wrong."""
     path = path or BUILT_IN_CONFIG
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise WrongSettings([f"{path} cannot be read: {error}"]) from error
-    unknown = sorted(name for name in table if not hasattr(Config, name) or name.startswith("_"))
-    if unknown:
-        raise WrongSettings([f"{path}: {name} is no setting of hypercorn" for name in unknown])
+    problems = [
+        f"{name} {problem}" for name, value in sorted(table.items()) if (problem := _wrong(name, value))
+    ]
+    if not problems and (table.get("certfile") is None) != (table.get("keyfile") is None):
+        problems = ["certfile and keyfile go together: with one of them hypercorn would serve in the clear"]
+    if problems:
+        raise WrongSettings([f"{path}: {problem}" for problem in problems])
     config = Config.from_mapping(table)
     if config.workers > 1:
         raise WrongSettings(
@@ -38,7 +43,70 @@ def read_config(path: Path | None) -> Config:
     config.workers = 1  # what `serve` of hypercorn expects: it runs in this process whatever this says
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
+    try:
+        config.create_ssl_context()
+    except (OSError, ValueError) as error:  # also ssl.SSLError
+        raise WrongSettings(
+            [f"{path}: {config.certfile} with {config.keyfile} cannot be used: {error}"]
+        ) from error
     return config
+
+
+def _wrong(name: str, value: object) -> str | None:
+    """What is wrong with a key of hypercorn's configuration, or None. hypercorn itself takes any key and any value."""
+    known = getattr(Config, name, None)
+    settable = known.fset is not None if isinstance(known, property) else not callable(known)
+    if not hasattr(Config, name) or name.startswith("_") or not settable:
+        return "is no setting of hypercorn"
+    if isinstance(known, property):
+        known = getattr(Config(), name) if name != "cert_reqs" else None  # that one can only be set
+    wanted: tuple[str, bool]
+    match known:
+        case bool():
+            wanted = "true or false", isinstance(value, bool)
+        case int() | float():
+            wanted = "a number", isinstance(value, int | float) and not isinstance(value, bool)
+        case str():
+            wanted = "a text", isinstance(value, str)
+        case list():
+            texts = value if isinstance(value, list) else [value]
+            wanted = "a list of texts", all(isinstance(text, str) for text in texts)
+        case _:
+            return None
+    return None if wanted[1] else f"is not {wanted[0]}"
+
+
+def listen(config: Config) -> list[str]:
+    """Take the addresses that the configuration names, and leave them to hypercorn. Returns what was taken.
+
+    Before any part of the service starts: hypercorn looks at its addresses last, and if one is taken it leaves the
+    parts as they are, with letters in their hands. Clients that come early wait. SetupError if an address is taken.
+    """
+    if not config.bind:
+        raise WrongSettings(["hypercorn's bind names no address"])
+    asked = ", ".join(config.bind)
+    try:
+        sockets = config.create_sockets()
+        for opened in (*sockets.secure_sockets, *sockets.insecure_sockets):
+            opened.listen(config.backlog)
+    except OSError as error:
+        raise SetupError(f"cannot listen on {asked}: {error.strerror or error}") from error
+    except (ValueError, OverflowError) as error:
+        raise WrongSettings([f"cannot listen on {asked}: {error}"]) from error
+    first, *more = [group for group in (sockets.secure_sockets, sockets.insecure_sockets) if group]
+    taken = [_name(opened) for group in (first, *more) for opened in group]
+    config.bind = [f"fd://{opened.detach()}" for opened in first]
+    config.insecure_bind = [f"fd://{opened.detach()}" for group in more for opened in group]
+    config.quic_bind = [f"fd://{opened.detach()}" for opened in sockets.quic_sockets]
+    return taken
+
+
+def _name(opened: socket.socket) -> str:
+    name = opened.getsockname()
+    if not isinstance(name, tuple):
+        return f"unix:{name}"
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Stop:
@@ -71,13 +139,12 @@ class Stop:
 
 async def serve_app(app: Quart, config: Config, until: Callable[[], Awaitable[None]]) -> None:
     """Serve until `until` returns, then stop in order. SetupError if the app does not start, with its reason."""
+    listen(config)  # what was taken before stays taken
     try:
         await serve(app, config, shutdown_trigger=until)
     except LifespanFailureError as error:
         reason = str(error).partition("'")[2].rpartition("'")[0] or str(error)
         raise SetupError(reason) from None
-    except OSError as error:
-        raise SetupError(f"cannot listen on {', '.join(config.bind)}: {error.strerror or error}") from error
 
 
 def freeze_garbage() -> None:

@@ -31,13 +31,13 @@ async def browser() -> AsyncIterator[Browser]:
 async def webmail() -> AsyncIterator[OtherSite]:
     """Another origin, which also has the page to sign in on."""
     async with other_site() as site:
-        site.pages["login"] = "<!doctype html><html lang=en><title>Sign in</title><h1>Sign in</h1>"
+        site.files["login"] = "<!doctype html><html lang=en><title>Sign in</title><h1>Sign in</h1>"
         yield site
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def service(tmp_path: Path, webmail: OtherSite) -> AsyncIterator[ResetService]:
-    async with reset_service(tmp_path, login_url=f"{webmail.url}/pages/login") as service:
+    async with reset_service(tmp_path, login_url=f"{webmail.url}/login") as service:
         yield service
 
 

@@ -50,8 +50,8 @@ async def every_page(
 
     mail = await service.next_mail()
     if mailbox is not None:
-        mailbox.pages["reset"] = mail.html
-        await page.goto(f"{mailbox.url}/pages/reset")
+        mailbox.files["reset"] = mail.html
+        await page.goto(f"{mailbox.url}/reset")
         yield "reset mail"
 
     await page.goto(mail.link)
@@ -74,8 +74,8 @@ async def every_page(
     yield "done"
     notice = await service.next_mail()
     if mailbox is not None:
-        mailbox.pages["notice"] = notice.html
-        await page.goto(f"{mailbox.url}/pages/notice")
+        mailbox.files["notice"] = notice.html
+        await page.goto(f"{mailbox.url}/notice")
         yield "notice mail"
     await page.goto(mail.link)
     yield "link no longer works"

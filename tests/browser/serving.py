@@ -3,6 +3,7 @@
 import asyncio
 import email
 import email.policy
+import mimetypes
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -32,7 +33,11 @@ async def serving(app: Quart, listening: socket.socket, started: asyncio.Event) 
     config.bind = [f"fd://{listening.detach()}"]
     config.graceful_timeout = 2
     stop = asyncio.Event()
-    server = asyncio.create_task(serve_app(app, config, stop.wait))
+
+    async def until_stop() -> None:
+        await stop.wait()
+
+    server = asyncio.create_task(serve_app(app, config, until_stop))
     starting = asyncio.create_task(started.wait())
     await asyncio.wait([server, starting], return_when=asyncio.FIRST_COMPLETED, timeout=20)
     if server.done():
@@ -102,11 +107,10 @@ class Visit:
 
 @dataclass
 class OtherSite:
-    """Somebody else's server: shows the pages and files that it is given, and writes every request down."""
+    """Somebody else's server: shows the files that it is given, by their paths, and writes every request down."""
 
     url: str = ""
-    pages: dict[str, str] = field(default_factory=dict)
-    folder: Path | None = None
+    files: dict[str, str] = field(default_factory=dict)
     visits: list[Visit] = field(default_factory=list)
 
     def visits_to(self, path: str) -> list[Visit]:
@@ -114,30 +118,25 @@ class OtherSite:
 
 
 @asynccontextmanager
-async def other_site(folder: Path | None = None) -> AsyncIterator[OtherSite]:
-    """Another origin than the service's, with files from `folder` if there is one."""
-    site = OtherSite(folder=folder)
-    app = Quart("other_site", static_folder=str(folder) if folder else None, static_url_path="/")
+async def other_site() -> AsyncIterator[OtherSite]:
+    """Another origin than the service's."""
+    site = OtherSite()
+    app = Quart("other_site", static_folder=None)
     started = asyncio.Event()
 
     @app.before_serving
     async def on_start() -> None:
         started.set()
 
-    @app.before_request
-    async def write_down() -> None:
+    @app.get("/")
+    @app.get("/<path:name>")
+    async def show(name: str = "index.html") -> Response:
         query = request.query_string.decode()
         site.visits.append(Visit(request.method, request.path, query, dict(request.headers)))
-
-    @app.get("/pages/<name>")
-    async def page(name: str) -> Response:
-        if name not in site.pages:
-            return Response("", 404)
-        return Response(site.pages[name], content_type="text/html; charset=utf-8")
-
-    @app.get("/favicon.ico")
-    async def no_icon() -> Response:
-        return Response("", 204)
+        if name == "favicon.ico":
+            return Response("", 204)
+        kind = mimetypes.guess_type(name)[0] or "text/html"
+        return Response(site.files.get(name, ""), 200 if name in site.files else 404, mimetype=kind)
 
     async with serving(app, free_socket(), started) as site.url:
         yield site

@@ -26,8 +26,8 @@ async def receive_mail(page: Page, service: ResetService) -> CaughtMail:
 
 async def read_mail(page: Page, webmail: OtherSite, mail: CaughtMail) -> None:
     """Look at the mail's HTML on another site, as in somebody's webmail."""
-    webmail.pages["mail"] = mail.html
-    await page.goto(f"{webmail.url}/pages/mail")
+    webmail.files["mail"] = mail.html
+    await page.goto(f"{webmail.url}/mail")
 
 
 async def follow_link(page: Page, service: ResetService) -> CaughtMail:

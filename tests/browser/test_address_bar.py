@@ -71,7 +71,7 @@ async def test_the_way_out_tells_the_next_site_nothing(
         webmail.visits.clear()
         await page.get_by_role("link", name="ign in").click()  # "Back to sign in" or "Sign in"
         await see_heading(page, "Sign in")
-        (visit,) = webmail.visits_to("/pages/login")
+        (visit,) = webmail.visits_to("/login")
         assert "referer" not in {name.lower() for name in visit.headers}, leave_from
         assert await page.evaluate("document.referrer") == ""
         assert mail.token not in str(webmail.visits)
@@ -86,7 +86,7 @@ async def test_without_javascript_the_way_out_tells_the_next_site_nothing(
         assert page.url == mail.link  # nobody is there to take it out
         await page.get_by_role("link", name="Back to sign in").click()
         await see_heading(page, "Sign in")
-        (visit,) = webmail.visits_to("/pages/login")
+        (visit,) = webmail.visits_to("/login")
         assert "referer" not in {name.lower() for name in visit.headers}
 
 
@@ -109,8 +109,8 @@ async def test_no_page_can_be_framed(
 ) -> None:
     mail = await receive_mail(page, service)
     for link in (service.ask_url, mail.link, mail.cancel_link):
-        webmail.pages["frame"] = f'<!doctype html><title>Trap</title><iframe src="{link}"></iframe>'
-        await page.goto(f"{webmail.url}/pages/frame")
+        webmail.files["frame"] = f'<!doctype html><title>Trap</title><iframe src="{link}"></iframe>'
+        await page.goto(f"{webmail.url}/frame")
         await expect(page.locator("iframe")).to_be_visible()
         text = await page.frames[1].evaluate("document.body ? document.body.innerText : ''")
         assert "password" not in text

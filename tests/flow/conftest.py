@@ -90,6 +90,10 @@ class Running:
     async def ask(self, address: str = ANN, **how: Any) -> Response:
         return await self.client.post("/reset-password", form={"email": address}, **how)
 
+    async def open(self, path: str, method: str, **how: Any) -> Response:
+        answer: Response = await self.client.open(path, method=method, **how)
+        return answer
+
     async def mail_to(self, address: str = ANN) -> CaughtMail:
         """Ask for a reset and take the mail out of the mailbox."""
         assert (await self.ask(address)).status_code == 200

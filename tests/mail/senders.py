@@ -8,10 +8,10 @@ from resetsvc.clock import Clock
 from resetsvc.relay.conversation import Envelope
 from resetsvc.relay.relays import Relays
 from resetsvc.relay.url import parse_relay_url
-from resetsvc.relay.verdict import Attempt
-from tests.support.relay_on_order import RelayOnOrder, client_context
+from resetsvc.relay.verdict import Attempt, Verdict
+from tests.support.relay_on_order import Fault, RelayOnOrder, client_context
 
-IMPATIENT = 0.2  # seconds for one SMTP step where a test lets a relay hang
+IMPATIENT = 0.15  # seconds for one SMTP step where a test lets a relay hang
 PATIENT = 10.0  # where nothing hangs: a busy machine must not look like a slow relay
 SOON = 10.0  # until then at the latest, or the test fails
 AT_ONCE = (0.01,)
@@ -57,7 +57,7 @@ class Sender:
 
     @property
     def open_lanes(self) -> list[int]:
-        return list(self.outbox.open_lanes.values())
+        return [status.open_lanes for status in self.outbox.status()]
 
     @property
     def up(self) -> list[bool]:
@@ -101,3 +101,12 @@ async def sending_to(
 def commands(relay: RelayOnOrder, connection: int | None = None) -> list[str]:
     """The verbs that the relay has read, of all connections or of one."""
     return [line.split(" ")[0] for number, line in relay.commands if connection in (None, number)]
+
+
+async def all_lanes_open(relay: RelayOnOrder, sender: Sender, lanes: int) -> None:
+    """So many letters at once, so that so many lanes are open and idle afterwards."""
+    at_once = relay.order(Fault.hold("DOT"))
+    letters = [sender.begin() for _ in range(lanes)]
+    await at_once.reached(lanes)
+    at_once.release()
+    assert [(await each).verdict for each in letters] == [Verdict.SENT] * lanes

@@ -3,7 +3,7 @@
 import pytest
 
 from resetsvc.relay.verdict import Verdict
-from tests.mail.senders import commands, sending_to
+from tests.mail.senders import IMPATIENT, commands, sending_to
 from tests.mail.test_replies import LOGGED_IN
 from tests.support.certificates import CertificateKind
 from tests.support.relay_on_order import Fault, RelayOnOrder, Tls
@@ -80,7 +80,8 @@ async def test_what_is_slipped_in_after_starttls_is_never_read_as_the_relays(inj
     "fault", [Fault.drop("HANDSHAKE"), Fault.garbage("HANDSHAKE"), Fault.drop("HANDSHAKE", reset=True)]
 )
 async def test_a_broken_handshake_is_a_relay_that_is_down(tls: Tls, fault: Fault) -> None:
-    async with RelayOnOrder(tls=tls) as relay, sending_to(relay) as sender:
+    # Garbage may look like the beginning of a TLS record that is still to come.
+    async with RelayOnOrder(tls=tls) as relay, sending_to(relay, timeout=IMPATIENT) as sender:
         relay.order(fault, times=1)
         attempt = await sender.send()
         assert (attempt.verdict, attempt.code) == (Verdict.RELAY_DOWN, None)

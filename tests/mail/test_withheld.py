@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from resetsvc.relay.conversation import Envelope
 from resetsvc.relay.verdict import Verdict
 from tests.mail.senders import letter, sending_to
@@ -73,11 +75,7 @@ async def test_a_letter_that_cannot_be_composed_costs_no_lane() -> None:
 
     async with RelayOnOrder() as relay, sending_to(relay, connections=1) as sender:
         for _ in range(3):
-            try:
+            with pytest.raises(RuntimeError, match="a broken template"):
                 await sender.outbox.hand_over(compose, lambda: True)
-            except RuntimeError as error:
-                assert str(error) == "a broken template"
-            else:
-                raise AssertionError("it was swallowed")
         assert (await sender.send()).verdict is Verdict.SENT
         assert relay.connections == 1

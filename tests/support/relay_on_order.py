@@ -20,9 +20,10 @@ from typing import Literal, Self
 from urllib.parse import quote
 
 from tests.support.accepted_mail import AcceptedMail, Ledger
+from tests.support.answering import Offers
 from tests.support.bell import Bell
 from tests.support.certificates import CertificateKind, client_context, server_context, write_ca_file
-from tests.support.conversation import Conversation, Offers
+from tests.support.conversation import Conversation
 from tests.support.faults import Fault, Hold, Refuse, Step
 from tests.support.listener import Listener
 from tests.support.orders import Order, OrderBook

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -16,25 +17,34 @@ from resetsvc.version import __version__
 
 
 class Commands(click.Group):
-    """A group that turns our errors into one line on stderr and an exit code."""
+    """A group that tells every failure in one line on stderr, and by its exit code."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def main(self, args: Sequence[str] | None = None, *positional: Any, **extra: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            code = super().main(args, *positional, **{**extra, "standalone_mode": False})
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            code = error.exit_code
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "resetsvc"
+            code = _say(f"{error.format_message()} (see `{command} --help`)", error.exit_code)
+        except click.ClickException as error:
+            code = _say(error.format_message(), error.exit_code)
+        except click.Abort:
+            code = _say("interrupted", 130)
         except WrongSettings as error:
-            click.echo(f"resetsvc: {error}", err=True)
-            sys.exit(2)
+            code = _say(str(error), 2)
         except (ResetError, OSError) as error:
-            if isinstance(error, BrokenPipeError):
-                raise
-            click.echo(f"resetsvc: {error}", err=True)
-            sys.exit(1)
+            code = _say(str(error), 1)
         except Exception as error:
-            if isinstance(error, click.ClickException | click.exceptions.Exit | click.Abort):
-                raise
             logging.getLogger("resetsvc").debug("unexpected error", exc_info=True)
-            click.echo(f"resetsvc: unexpected error ({type(error).__name__}): {error}", err=True)
-            sys.exit(1)
+            code = _say(f"unexpected error ({type(error).__name__}): {error}", 1)
+        sys.exit(code or 0)
+
+
+def _say(failure: str, code: int) -> int:
+    click.echo(f"resetsvc: {' '.join(failure.split())}", err=True)
+    return code
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -35,13 +35,14 @@ def serve(bind: str | None, config: Path | None) -> None:
     server_config = server.read_config(config)
     if bind is not None:
         server_config.bind = [bind]
+    addresses = server.listen(server_config)
 
     async def main() -> None:
         stop = server.Stop()
 
         async def ready(_: Service) -> None:
             server.freeze_garbage()
-            log.info("serving", bind=server_config.bind, dispatch=settings.dispatch)
+            log.info("serving", bind=addresses, dispatch=settings.dispatch)
 
         app = create_app(settings, on_start=ready)
         await server.serve_app(app, server_config, stop.wait)

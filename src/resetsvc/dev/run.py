@@ -27,15 +27,16 @@ DEMO_PASSWORD = "the demo account's first password"  # noqa: S105 -- made up, fo
 def run_dev(*, port: int, mailbox_port: int, smtp_port: int, data_dir: Path) -> None:
     """Run until a signal. SetupError if a port is taken, with the option that chooses another one."""
     ports = {"--port": port, "--mailbox-port": mailbox_port, "--smtp-port": smtp_port}
-    _require_free(ports)
+    listening = _listen(ports)
     data_dir.mkdir(parents=True, exist_ok=True)
     settings = _settings(data_dir, port, smtp_port)
     set_up_logging(settings)
-    server.run(_main(settings, port, mailbox_port, smtp_port, data_dir))
+    server.run(_main(settings, listening, data_dir))
 
 
-async def _main(settings: Settings, port: int, mailbox_port: int, smtp_port: int, data_dir: Path) -> None:
+async def _main(settings: Settings, listening: dict[str, socket.socket], data_dir: Path) -> None:
     stop = server.Stop()
+    port, mailbox_port, smtp_port = (taken.getsockname()[1] for taken in listening.values())
 
     async def ready(service: Service) -> None:
         await _add_demo_account(service)
@@ -44,12 +45,15 @@ async def _main(settings: Settings, port: int, mailbox_port: int, smtp_port: int
     app = create_app(settings, on_start=ready)
     mails = await CaughtMails.open(data_dir / "mailbox")
     stop.also(mails.close)  # ends the event streams of open mailbox pages: the server waits for them
+    listening["--smtp-port"].close()  # for the catcher, which opens its own
     async with catcher(mails, host=HOST, port=smtp_port):
         mailbox = create_mailbox(mails, service_url=f"http://{HOST}:{port}")
-        serving = asyncio.create_task(server.serve_app(mailbox, _config(mailbox_port), stop.wait))
+        serving = asyncio.create_task(
+            server.serve_app(mailbox, _config(listening["--mailbox-port"]), stop.wait)
+        )
         try:
             # The service ends first: its last letters still find the catcher.
-            await server.serve_app(app, _config(port), stop.wait)
+            await server.serve_app(app, _config(listening["--port"]), stop.wait)
         finally:
             stop.now()
             await serving
@@ -84,9 +88,9 @@ def _key(path: Path) -> str:
     return path.read_text("utf-8").strip()
 
 
-def _config(port: int) -> Config:
+def _config(listening: socket.socket) -> Config:
     config = server.read_config(None)
-    config.bind = [f"{HOST}:{port}"]
+    config.bind = [f"fd://{listening.detach()}"]
     return config
 
 
@@ -95,20 +99,27 @@ async def _add_demo_account(service: Service) -> None:
     await service.accounts.add(DEMO_ADDRESS, DEMO_PASSWORD)
 
 
-def _require_free(ports: dict[str, int]) -> None:
+def _listen(ports: dict[str, int]) -> dict[str, socket.socket]:
+    """Take all ports before anything starts: an address that is opened as soon as it is printed waits, and is not refused."""
+    listening: dict[str, socket.socket] = {}
     chosen: dict[int, str] = {}
-    for option, port in ports.items():
-        if port in chosen:
-            raise SetupError(f"{chosen[port]} and {option} are both {port}: choose two different ports")
-        chosen[port] = option
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        for option, port in ports.items():
+            if port in chosen:
+                raise SetupError(f"{chosen[port]} and {option} are both {port}: choose two different ports")
+            chosen[port] = option
             try:
-                probe.bind((HOST, port))
+                listening[option] = socket.create_server((HOST, port), backlog=128)
             except OSError as error:
+                why = os.strerror(error.errno) if error.errno else str(error)
                 raise SetupError(
-                    f"port {port} on {HOST} is taken ({error.strerror}): choose another one with {option}"
+                    f"port {port} on {HOST} is taken ({why}): choose another one with {option}"
                 ) from error
+    except SetupError:
+        for taken in listening.values():
+            taken.close()
+        raise
+    return listening
 
 
 def _say_where(port: int, mailbox_port: int, smtp_port: int, data_dir: Path) -> None:

@@ -7,6 +7,7 @@ lease is looked at once more just before the body leaves, so that a process that
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -36,6 +37,18 @@ POISON_TRIES = 3  # unexpected errors with one letter before it is set aside
 LOOK_UP_AGAIN = 5.0  # seconds until letters are tried again whose accounts could not be looked up
 
 
+@dataclass(eq=False, slots=True)
+class Lease:
+    """How long a letter is certainly ours, in monotonic seconds.
+
+    One for each claim, not one for the process: after a stall another process may have taken this letter and not that
+    one, and a renewal of that one says nothing about this one.
+    """
+
+    until: float
+    delivering: bool = False
+
+
 class Dispatcher:
     """Delivers letters until it is stopped. Any number of them may share a database; none knows of the others."""
 
@@ -61,7 +74,8 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._stopping = False
         self._in_hand: set[asyncio.Task[None]] = set()
-        self._renewed_at = float("-inf")
+        self._leases: dict[str, Lease] = {}  # of the letters in hand, by id
+        self._database_fails = False
         self._tidied_at = float("-inf")
         self.seen_alive_at = (
             clock.monotonic()
@@ -90,8 +104,9 @@ class Dispatcher:
                     await self._tidy()
                     self._step()
                     busy = await self._take_on_letters()
+                    self._note_database(None)
                 except CannotStore as error:
-                    log.error("database unavailable", error=str(error.__cause__ or error))
+                    self._note_database(error)
                     busy = False
                 if not busy:
                     await self._pause(POLL)
@@ -105,6 +120,16 @@ class Dispatcher:
             with contextlib.suppress(asyncio.CancelledError):
                 await renewing
 
+    def _note_database(self, error: CannotStore | None) -> None:
+        """Say once that the database fails, and once that it works again: not four times a second."""
+        if (error is not None) is self._database_fails:
+            return
+        self._database_fails = error is not None
+        if error is not None:
+            log.error("database fails", error=str(error.__cause__ or error))
+        else:
+            log.info("database works again")
+
     def _step(self) -> None:
         self.seen_alive_at = self._clock.monotonic()
 
@@ -115,17 +140,25 @@ class Dispatcher:
         room = self._outbox.room() - len(self._in_hand)
         if room <= 0:
             return False
-        claimed_at = self._clock.monotonic()
+        held_until = self._clock.monotonic() + self._lease
         letters = await self._claim(room)
         if not letters:
             return False
         self._step()
+        leases = {letter.id: Lease(held_until) for letter in letters}
+        self._leases.update(leases)
         resets = [letter for letter in letters if letter.kind is Kind.RESET]
-        for letter in letters:
-            if letter.kind is Kind.NOTICE:
-                self._start(letter, letter.address, letter.locale, claimed_at)
-        if resets:
-            await self._admit(resets, claimed_at)
+        try:
+            for letter in letters:
+                if letter.kind is Kind.NOTICE:
+                    self._start(letter, letter.address, letter.locale)
+            if resets:
+                await self._admit(resets)
+        finally:
+            # What was neither dropped nor started (the database refused) goes back when its lease ends.
+            for letter_id, lease in leases.items():
+                if not lease.delivering:
+                    self._forget(letter_id, lease)
         return True
 
     async def _claim(self, room: int) -> list[ClaimedLetter]:
@@ -142,7 +175,7 @@ class Dispatcher:
 
         return await self._store.unit(work)
 
-    async def _admit(self, resets: Sequence[ClaimedLetter], claimed_at: float) -> None:
+    async def _admit(self, resets: Sequence[ClaimedLetter]) -> None:
         try:
             admissions = await self._gatekeeper.admit(resets, self._owner)
         except CannotStore:
@@ -160,12 +193,14 @@ class Dispatcher:
             if admission.reason is not None:
                 log.info("letter dropped", letter=admission.letter.id, reason=admission.reason)
             elif admission.account is not None:
-                self._start(admission.letter, admission.account.address, admission.account.locale, claimed_at)
+                self._start(admission.letter, admission.account.address, admission.account.locale)
 
     # ---- deliver ----
 
-    def _start(self, letter: ClaimedLetter, recipient: str, language: str | None, claimed_at: float) -> None:
-        task = asyncio.create_task(self._deliver(letter, recipient, language, claimed_at), name="letter")
+    def _start(self, letter: ClaimedLetter, recipient: str, language: str | None) -> None:
+        lease = self._leases[letter.id]
+        lease.delivering = True
+        task = asyncio.create_task(self._deliver(letter, recipient, language, lease), name="letter")
         self._in_hand.add(task)
         task.add_done_callback(self._done)
 
@@ -176,12 +211,29 @@ class Dispatcher:
         self._wake.set()  # there is room again
 
     async def _deliver(
-        self, letter: ClaimedLetter, recipient: str, language: str | None, claimed_at: float
+        self, letter: ClaimedLetter, recipient: str, language: str | None, lease: Lease
     ) -> None:
         def may_send() -> bool:
-            held_until = max(claimed_at, self._renewed_at) + self._lease * (1 - LEASE_MARGIN)
-            return self._clock.monotonic() < held_until and self._clock.now() < letter.deadline_at
+            surely_held = self._clock.monotonic() < lease.until - self._lease * LEASE_MARGIN
+            return surely_held and self._clock.now() < letter.deadline_at
 
+        try:
+            await self._hand_over_and_record(letter, recipient, language, lease, may_send)
+        finally:
+            self._forget(letter.id, lease)
+
+    def _forget(self, letter_id: str, lease: Lease) -> None:
+        if self._leases.get(letter_id) is lease:  # else the letter was claimed anew
+            del self._leases[letter_id]
+
+    async def _hand_over_and_record(
+        self,
+        letter: ClaimedLetter,
+        recipient: str,
+        language: str | None,
+        lease: Lease,
+        may_send: Callable[[], bool],
+    ) -> None:
         try:
             attempt = await self._outbox.hand_over(
                 lambda: self._composer.compose(letter, recipient, language), may_send
@@ -191,6 +243,8 @@ class Dispatcher:
         except Exception as error:
             attempt = _poisoned(letter, error)
             log.exception("unexpected error with a letter", letter=letter.id)
+        if attempt.verdict is not Verdict.SENT and self._leases.get(letter.id) is not lease:
+            return  # lost and claimed anew meanwhile: what becomes of it is the newer claim's to say
         outcome = Outcome(letter, attempt, self._clock.now(), self._clock.chance())
         await self._record(outcome)
         self._on_outcome(outcome)
@@ -211,30 +265,32 @@ class Dispatcher:
     async def _renew_leases(self) -> None:
         while True:
             await asyncio.sleep(self._lease * RENEW_AFTER)
-            if not self._in_hand:
+            if not self._leases:
                 continue
-            before = self._clock.monotonic()
-            until = self._clock.now() + self._lease
+            held_until = self._clock.monotonic() + self._lease
+            ids, until = list(self._leases), self._clock.now() + self._lease
             try:
-                await self._store.write(
-                    lambda connection, until=until: sql.renew_leases(
-                        connection, owner=self._owner, lease_until=until
-                    )  # type: ignore[misc]  # a default binds the loop's value
+                renewed = await self._store.write(
+                    lambda connection, ids=ids, until=until: sql.renew_leases(
+                        connection, ids, owner=self._owner, lease_until=until
+                    )  # type: ignore[misc]  # defaults bind the loop's values
                 )
             except CannotStore:
-                log.error("leases cannot be renewed", letters=len(self._in_hand))
-            else:
-                self._renewed_at = before
+                log.error("leases cannot be renewed", letters=len(ids))
+                continue
+            for letter_id in renewed:
+                if (lease := self._leases.get(letter_id)) is not None:
+                    lease.until = max(lease.until, held_until)
 
     async def _tidy(self) -> None:
         if self._clock.monotonic() < self._tidied_at + TIDY_EVERY:
             return
         self._tidied_at = self._clock.monotonic()
-        now = self._clock.now()
+        now, in_hand = self._clock.now(), list(self._leases)
 
         async def work(unit: Connection) -> tuple[int, int]:
             return (
-                await sql.release_expired_leases(unit, owner=self._owner, now=now),
+                await sql.release_expired_leases(unit, owner=self._owner, in_hand=in_hand, now=now),
                 await sql.expire_letters(unit, now),
             )
 

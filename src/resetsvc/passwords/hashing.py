@@ -1,7 +1,6 @@
 """Argon2id, in a small executor of its own, so that hashing starves neither the event loop nor the memory."""
 
 import asyncio
-import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -10,17 +9,13 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from resetsvc.errors import Busy
+from resetsvc.passwords.policy import normalise
 from resetsvc.settings import Settings
 
 T = TypeVar("T")
 
 # Hashes that may wait for each one that runs: at 20 ms each, a person waits a second at the most.
 _WAITING_PER_THREAD = 48
-
-
-def normalise(password: str) -> str:
-    """NFC, so that one keyboard's `é` is another one's (NIST SP 800-63B-4 3.1.1.2, RFC 8265 4.2.2)."""
-    return unicodedata.normalize("NFC", password)
 
 
 class Hasher:

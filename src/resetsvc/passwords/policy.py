@@ -4,12 +4,12 @@ Length is what counts; there are no composition rules (NIST SP 800-63B-4 3.1.1.2
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 
 from resetsvc.errors import PasswordRefused, Reason
 from resetsvc.passwords.common import is_common
-from resetsvc.passwords.hashing import normalise
 
 MAX_LENGTH = 1024  # characters; told to the person, and nothing is ever cut
 
@@ -20,6 +20,11 @@ _PART_OF_NAME = 4
 _SHARE_OF_ITS_OWN = 0.5
 # How much of a password may be steps of one size: aaaa, 123456, zyxw.
 _SHARE_OF_STEPS = 0.75
+
+
+def normalise(password: str) -> str:
+    """NFC, so that one keyboard's `é` is another one's (NIST SP 800-63B-4 3.1.1.2, RFC 8265 4.2.2)."""
+    return unicodedata.normalize("NFC", password)
 
 
 def check_password(password: str, *, min_length: int, names: Sequence[str]) -> None:

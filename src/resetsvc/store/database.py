@@ -1,5 +1,6 @@
 """The store that the rest of the service sees: open it, read, and change it in whole units of work."""
 
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TypeVar
 from resetsvc.errors import DatabaseUnusable
 from resetsvc.store import schema
 from resetsvc.store.connection import Connection
-from resetsvc.store.sqlite import HeldConnection, open_sqlite
+from resetsvc.store.sqlite import HeldConnection, database_file, open_sqlite
 
 T = TypeVar("T")
 
@@ -61,13 +62,13 @@ class Store:
         """Read, beside whatever is being written."""
         return await self._reader.run(work, transaction=False)
 
+    def free_space(self) -> int:
+        """Octets left on the disk for what is to be stored."""
+        found = os.statvfs(Path(database_file(self._url)).parent)
+        return found.f_bavail * found.f_frsize
+
     async def empty_log(self) -> None:
         """Move the write-ahead log into the file and truncate it: what was erased is nowhere any more."""
         await self._writer.run(
             lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"), transaction=False
         )
-
-
-def database_file(url: str) -> str:
-    """The path in a `sqlite:///path` URL."""
-    return url.removeprefix("sqlite:///").partition("?")[0]

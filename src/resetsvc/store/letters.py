@@ -81,21 +81,36 @@ async def claim_due_letters(
     return [_claimed(row) for row in sorted(rows, key=lambda row: int(row["seq"]))]
 
 
-async def renew_leases(connection: Connection, *, owner: str, lease_until: float) -> None:
-    await connection.execute(
-        "UPDATE letters SET lease_until = :lease_until WHERE state = 'sending' AND lease_owner = :owner",
-        {"owner": owner, "lease_until": lease_until},
+async def renew_leases(
+    connection: Connection, ids: Sequence[str], *, owner: str, lease_until: float
+) -> list[str]:
+    """Hold letters in hand for longer. Returns those that are still held: the others were taken over, or finished."""
+    rows = await connection.fetch_all(
+        """
+        UPDATE letters SET lease_until = :lease_until
+        WHERE state = 'sending' AND lease_owner = :owner AND id IN (SELECT value FROM json_each(:ids))
+        RETURNING id
+        """,
+        {"ids": as_json(ids), "owner": owner, "lease_until": lease_until},
     )
+    return [str(row["id"]) for row in rows]
 
 
-async def release_expired_leases(connection: Connection, *, owner: str, now: float) -> int:
-    """Put back what a process that no longer renews its leases left in the middle. Never one's own."""
+async def release_expired_leases(
+    connection: Connection, *, owner: str, in_hand: Sequence[str], now: float
+) -> int:
+    """Put back what a process that no longer renews its leases left in the middle.
+
+    Of one's own, only what is not in hand: a claim whose admission the database refused.
+    """
     rows = await connection.fetch_all(
         """
         UPDATE letters SET state = 'queued', due_at = :now, lease_owner = NULL, lease_until = NULL
-        WHERE state = 'sending' AND lease_until <= :now AND lease_owner <> :owner RETURNING seq
+        WHERE state = 'sending' AND lease_until <= :now
+          AND (lease_owner <> :owner OR id NOT IN (SELECT value FROM json_each(:in_hand)))
+        RETURNING seq
         """,
-        {"owner": owner, "now": now},
+        {"owner": owner, "in_hand": as_json(in_hand), "now": now},
     )
     return len(rows)
 
@@ -292,6 +307,20 @@ async def drop_waiting_resets(connection: Connection, account_id: str, reason: s
     )
 
 
+async def drop_unseen_resets(
+    connection: Connection, addresses: Sequence[str], reason: str, now: float
+) -> None:
+    """Drop the reset letters to these addresses that no dispatcher has looked at: they have no account yet to go by."""
+    await connection.execute(
+        """
+        UPDATE letters SET state = 'dropped', reason = :reason, finished_at = :now
+        WHERE state = 'queued' AND deadline_at > :now AND kind = 'reset' AND account_id IS NULL
+          AND address IN (SELECT value FROM json_each(:addresses))
+        """,
+        {"addresses": as_json(addresses), "reason": reason, "now": now},
+    )
+
+
 # ---- looking and mending --------------------------------------------------------------------------------------
 
 
@@ -348,7 +377,12 @@ async def count_by_state(connection: Connection) -> dict[str, int]:
 async def oldest_waiting(connection: Connection) -> float | None:
     """When the request was made that has waited longest, or None if nothing waits."""
     row = await connection.fetch_one(
-        "SELECT min(asked_at) AS at FROM letters WHERE state IN ('queued', 'sending')"
+        """
+        SELECT min(asked_at) AS at FROM (
+            SELECT asked_at FROM letters WHERE state = 'queued'
+            UNION ALL SELECT asked_at FROM letters WHERE state = 'sending'
+        ) AS waiting
+        """
     )
     return None if row is None or row["at"] is None else float(row["at"])
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from resetsvc.errors import DatabaseUnusable, SchemaOutdated, SchemaTooNew
 from resetsvc.store.connection import Connection
+from resetsvc.store.sqlite import database_file
 
 # The newest file in migrations/versions. A constant, so that a start on a current schema need not load Alembic.
 REVISION = "0001"
@@ -48,8 +49,6 @@ def require_current(revision: str | None) -> None:
 
 
 def _revision_of_file(url: str) -> str | None:
-    from resetsvc.store.database import database_file
-
     path = Path(database_file(url))
     if not path.exists():
         return None

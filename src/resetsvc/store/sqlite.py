@@ -40,6 +40,11 @@ def open_sqlite(url: str) -> Database:
     return Database(url, factory=DurableConnection, timeout=BUSY_TIMEOUT)
 
 
+def database_file(url: str) -> str:
+    """The path in a `sqlite:///path` URL."""
+    return url.removeprefix("sqlite:///").partition("?")[0]
+
+
 class SqliteConnection:
     """The `Connection` of a unit of work, straight on the driver.
 

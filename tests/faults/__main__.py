@@ -1,0 +1,142 @@
+"""The machine as a command, for a minute or for an hour.
+
+    python -m tests.faults kill --kills 1000 --seed 7
+    python -m tests.faults mixed --minutes 60 --seed 7
+
+Exit code 0: nothing was lost, doubled or late. 1: something was, or a process did not end as it should.
+"""
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tests.faults.campaigns import everything, kill_and_kill_again
+from tests.faults.checker import Verdict
+from tests.faults.load import Load
+from tests.faults.machine import Machine, Setup, report
+
+Campaign = Callable[[Machine, Load, Callable[[str], None]], Awaitable[None]]
+
+
+def _common(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--seed", type=int, default=7, show_default=True),
+        click.option("--rate", type=click.FloatRange(1, 1000), default=80.0, help="Requests a second."),
+        click.option("--services", type=click.IntRange(1, 8), default=2, show_default=True),
+        click.option(
+            "--budget", type=click.IntRange(1), help="Mails to one account in an hour; merging with it."
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON for a program."),
+        click.option(
+            "--folder", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    pass
+
+
+@main.command()
+@click.option("--kills", type=click.IntRange(1, 100_000), default=1000, show_default=True)
+@click.option("--mutant", help="Start the service with one part broken.")
+@_common
+def kill(kills: int, mutant: str | None, **options: Any) -> None:
+    """kill -9 at random moments under load."""
+
+    async def campaign(machine: Machine, load: Load, tell: Callable[[str], None]) -> None:
+        await kill_and_kill_again(machine, load, kills, tell)
+
+    _run(campaign, drain=120.0, setup={"mutant": mutant}, **options)
+
+
+@main.command()
+@click.option("--minutes", type=click.FloatRange(0.1, 24 * 60), default=60.0, show_default=True)
+@_common
+def mixed(minutes: float, **options: Any) -> None:
+    """kill -9, SIGTERM, SIGSTOP, relay faults and locks of the database, all mixed."""
+    deadline = 240.0
+
+    async def campaign(machine: Machine, load: Load, tell: Callable[[str], None]) -> None:
+        await everything(machine, load, minutes * 60, tell)
+
+    # All serve with `launch`, so that letters meet their deadline while somebody looks.
+    _run(campaign, drain=deadline + 60, setup={"deadline": deadline}, **options)
+
+
+def _run(
+    campaign: Campaign,
+    *,
+    drain: float,
+    setup: dict[str, Any],
+    seed: int,
+    rate: float,
+    services: int,
+    budget: int | None,
+    as_json: bool,
+    folder: Path | None,
+) -> None:
+    keep = folder or Path(tempfile.mkdtemp(prefix="resetsvc-faults-"))
+    keep.mkdir(parents=True, exist_ok=True)
+    if any(keep.iterdir()):
+        raise click.UsageError(f"{keep} is not empty")
+    began = time.monotonic()
+
+    async def run() -> tuple[Verdict, dict[str, int]]:
+        made = Setup(keep.resolve(), seed=seed, serving=services, budget=budget, **setup)
+        async with Machine(made) as machine:
+            async with machine.load(rate=rate) as load:
+                await campaign(machine, load, _Progress(began))
+            await machine.drain(drain)
+            codes = await machine.stop()
+        return machine.verdict(), codes
+
+    verdict, codes = asyncio.run(run())
+    dirty = {name: code for name, code in codes.items() if code != 0}
+    click.echo(
+        report(
+            verdict,
+            as_json=as_json,
+            seed=seed,
+            minutes=round((time.monotonic() - began) / 60, 1),
+            **{"exit codes other than 0": dirty},
+        )
+    )
+    good = verdict.good and not dirty
+    if folder is None and good:
+        for path in keep.iterdir():
+            path.unlink()
+        keep.rmdir()
+    elif not good:
+        click.echo(f"ledgers, database and logs are in {keep}", err=True)
+    sys.exit(0 if good else 1)
+
+
+class _Progress:
+    """A line that is written over on a terminal, and one in ten seconds elsewhere."""
+
+    def __init__(self, began: float) -> None:
+        self._began = began
+        self._told_at = float("-inf")
+
+    def __call__(self, line: str) -> None:
+        now = time.monotonic()
+        here = sys.stderr.isatty()
+        if now < self._told_at + (0.5 if here else 10.0):
+            return
+        self._told_at = now
+        line = f"{now - self._began:6.0f} s: {line}"
+        click.echo(f"\r{line}\033[K" if here else line, err=True, nl=not here)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m tests.faults")

@@ -1,0 +1,253 @@
+"""The machine: services on one database, a relay that misbehaves on order, and a hand that does things to them.
+
+Everything lives in one folder, on loopback, in processes that end with the machine.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from argon2 import PasswordHasher
+
+from resetsvc.clock import new_id
+from resetsvc.store import schema
+from tests.faults.checker import Rules, Verdict, check
+from tests.faults.ledgers import BLOWS, DATABASE, INITIAL_PASSWORD, SMTP, Blow, Ledgers
+from tests.faults.load import Load, Mix
+from tests.faults.processes import DidNotStart, RelayProcess, ServiceProcess, free_ports
+
+KEY = "a key for the machine, and for nothing else: 0123456789"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the machine is made of.
+
+    serving, dispatching -- how many `serve` (each delivers too) and how many `dispatch`
+    lease, deadline      -- other than the service's own: then it is started by `tests.faults.launch`
+    mutant               -- with one part broken, likewise
+    budget               -- mails to an account in an hour; None: no limit and no merging
+    """
+
+    folder: Path
+    seed: int = 7
+    serving: int = 2
+    dispatching: int = 0
+    known: int = 2000
+    lease: float | None = None
+    deadline: float | None = None
+    mutant: str | None = None
+    budget: int | None = None
+    smtp_timeout: float = 5.0
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(
+            deadline=self.deadline or 14_400,
+            budget=self.budget,
+            lease=self.lease or 10.0,
+            slack=2.0 + self.smtp_timeout,
+        )
+
+
+class Machine:
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.chance = random.Random(setup.seed)  # noqa: S311 -- repeatable is the point
+        ports = free_ports(setup.serving + 1)
+        self.relay = RelayProcess(setup.folder / SMTP, ports[-1])
+        self.services = [self._service(f"serve-{place}", port) for place, port in enumerate(ports[:-1])] + [
+            self._service(f"dispatch-{place}", None) for place in range(setup.dispatching)
+        ]
+        self.addresses: list[str] = []
+        self._blows = (setup.folder / BLOWS).open("a", buffering=1)
+
+    async def __aenter__(self) -> "Machine":
+        try:
+            self.addresses = await asyncio.to_thread(self._seed_database)
+            await asyncio.gather(self.relay.start(), *(service.start() for service in self.services))
+        except BaseException:
+            await self._away()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._away()
+
+    async def _away(self) -> None:
+        await asyncio.gather(self.relay.away(), *(service.away() for service in self.services))
+        self._blows.close()
+
+    @property
+    def dispatchers(self) -> list[ServiceProcess]:
+        return self.services
+
+    def load(self, **changes: float) -> Load:
+        """The client. `rate`, `workers` and `changes` as in `Mix`."""
+        mix = Mix(self.addresses, **changes)  # type: ignore[arg-type]  # numbers, by the names of Mix
+        return Load(self.setup.folder, self.services, mix, random.Random(self.setup.seed + 1), KEY)  # noqa: S311 -- repeatable is the point
+
+    # ---- blows ----
+
+    def note(self, kind: str, at: float, what: str = "") -> None:
+        self._blows.write(Blow(kind, at, time.time(), what).as_json() + "\n")
+
+    async def kill(self, *victims: ServiceProcess) -> None:
+        """kill -9, and their end."""
+        at = time.time()
+        for victim in victims:
+            if victim.running:
+                victim.send(signal.SIGKILL)
+                self.note("kill", at, victim.name)
+        for victim in victims:
+            await victim.ended()
+
+    @asynccontextmanager
+    async def stalled(self, victim: ServiceProcess) -> AsyncIterator[None]:
+        """SIGSTOP, then SIGCONT."""
+        at = time.time()
+        victim.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            victim.send(signal.SIGCONT)
+            self.note("stall", at, victim.name)
+
+    @asynccontextmanager
+    async def misbehaving(self, words: str) -> AsyncIterator[None]:
+        """The relay under an order; every answer that it owes a mail may be lost meanwhile."""
+        at = time.time()
+        await self.relay.order(words)
+        try:
+            yield
+        finally:
+            await self.relay.order("start" if words == "stop" else "clear")
+            self.note("relay", at, words)
+
+    @asynccontextmanager
+    async def locked(self) -> AsyncIterator[None]:
+        """The database is written by somebody else, who does not come to an end."""
+        connection = sqlite3.connect(
+            self.setup.folder / DATABASE, timeout=30, isolation_level=None, check_same_thread=False
+        )
+        try:
+            await asyncio.to_thread(connection.execute, "BEGIN IMMEDIATE")
+            at = time.time()
+            try:
+                yield
+            finally:
+                connection.execute("ROLLBACK")
+                self.note("lock", at)
+        finally:
+            connection.close()
+
+    async def restart(self, victim: ServiceProcess) -> None:
+        with contextlib.suppress(DidNotStart):  # it was killed while it started
+            await victim.start()
+
+    # ---- the end of a run ----
+
+    def undelivered(self) -> int:
+        return self.count("state IN ('queued', 'sending')")
+
+    def count(self, condition: str) -> int:
+        """Letters of which the condition (SQL) holds."""
+        connection = sqlite3.connect(f"file:{self.setup.folder / DATABASE}?mode=ro", uri=True, timeout=30)
+        try:
+            (count,) = connection.execute(f"SELECT count(*) FROM letters WHERE {condition}").fetchone()  # noqa: S608 -- a condition of this folder's tests
+            return int(count)
+        finally:
+            connection.close()
+
+    async def until(self, holds: Callable[[], bool], *, within: float) -> bool:
+        """Looks twenty times a second at what other processes do; whether it came to hold in time."""
+        end = time.monotonic() + within
+        while not holds():
+            if time.monotonic() > end:
+                return False
+            await asyncio.sleep(0.05)
+        return True
+
+    async def drain(self, within: float) -> bool:
+        """Everybody up, nobody disturbed, until no letter waits; whether that came about in time."""
+        await asyncio.gather(*(self.restart(service) for service in self.services if not service.running))
+        return await self.until(lambda: self.undelivered() == 0, within=within)
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> dict[str, int]:
+        """Stop all services in order; their exit codes."""
+        codes = await asyncio.gather(*(service.stop(number) for service in self.services))
+        return {service.name: code for service, code in zip(self.services, codes, strict=True)}
+
+    def verdict(self) -> Verdict:
+        return check(Ledgers.read(self.setup.folder), self.setup.rules)
+
+    # ---- making ----
+
+    def _service(self, name: str, port: int | None) -> ServiceProcess:
+        setup = self.setup
+        command = ["resetsvc", "dispatch"]
+        if port is not None:
+            special = {"--lease": setup.lease, "--deadline": setup.deadline, "--mutant": setup.mutant}
+            words = [word for name, value in special.items() if value for word in (name, str(value))]
+            command = ["tests.faults.launch"] if words else ["resetsvc", "serve"]
+            command += ["--bind", f"127.0.0.1:{port}", *words]
+        settings = {
+            "RESETSVC_DATABASE_URL": f"sqlite:///{setup.folder / DATABASE}",
+            "RESETSVC_SECRET_KEY": KEY,
+            "RESETSVC_PUBLIC_URL": "http://127.0.0.1:8000",
+            "RESETSVC_SMTP_URL": f"smtp://127.0.0.1:{self.relay.port}?tls=none",
+            "RESETSVC_SMTP_TIMEOUT": f"{setup.smtp_timeout:g}",
+            "RESETSVC_MAIL_FROM": "The machine <no-reply@machine.test>",
+            "RESETSVC_TRUSTED_PROXIES": "1",
+            "RESETSVC_LIMIT_PER_CLIENT": "",
+            "RESETSVC_LIMIT_PER_ACCOUNT": f"{setup.budget}/hour" if setup.budget else "",
+            "RESETSVC_ARGON2_MEMORY": "8192",
+            "RESETSVC_ARGON2_TIME": "1",
+        }
+        return ServiceProcess(name, command, settings, setup.folder, port)
+
+    def _seed_database(self) -> list[str]:
+        """Accounts, some of them disabled; the addresses to ask for: those, and some that are nobody's."""
+        path, known = self.setup.folder / DATABASE, self.setup.known
+        schema.upgrade(f"sqlite:///{path}")
+        sealed = PasswordHasher(memory_cost=8192, time_cost=1, parallelism=1).hash(INITIAL_PASSWORD)
+        accounts = [(new_id(), f"user{place}@people.test", sealed, place % 12 != 0) for place in range(known)]
+        connection = sqlite3.connect(path)
+        with connection:
+            connection.executemany(
+                "INSERT INTO accounts (id, address, password_hash, active, created_at, changed_at)"
+                " VALUES (?, ?, ?, ?, 0, 0)",
+                accounts,
+            )
+        connection.close()
+        return [account[1] for account in accounts] + [f"nobody{n}@people.test" for n in range(known // 10)]
+
+
+def report(verdict: Verdict, *, as_json: bool, **more: object) -> str:
+    """The verdict for a program, or for a person."""
+    told = {**more, **verdict.figures}
+    if as_json:
+        findings = [
+            {"kind": finding.kind, "id": finding.id, "what": finding.what} for finding in verdict.findings
+        ]
+        return json.dumps({"good": verdict.good, "findings": findings, **told}, indent=2)
+    lines = [f"{name}: {_in_words(value)}" for name, value in told.items()]
+    lines += [str(finding) for finding in verdict.findings[:50]]
+    if len(verdict.findings) > 50:
+        lines.append(f"... and {len(verdict.findings) - 50} findings more")
+    lines.append("nothing found" if verdict.good else f"{len(verdict.findings)} findings")
+    return "\n".join(lines)
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{word} {count}" for word, count in value.items()) or "none"
+    return str(value)

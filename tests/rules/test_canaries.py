@@ -1,0 +1,227 @@
+"""Private and undocumented parts of libraries that we lean on: when one of these fails, a library changed underneath."""
+
+import hashlib
+import importlib.metadata
+import inspect
+import tomllib
+from pathlib import Path
+
+import aiosmtplib
+import aiosqlite
+import pytest
+import sqlalchemy
+from databases import Database
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from hypercorn.utils import LifespanFailureError
+from itsdangerous import TimestampSigner
+from limits import parse
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from packaging.requirements import Requirement
+from quart import Quart
+
+from resetsvc import server
+from resetsvc.errors import SetupError
+from resetsvc.limits import CalmMemoryStorage
+from resetsvc.store.sqlite import DurableConnection, open_sqlite
+from tests.rules.source import ROOT
+from tests.support.relay_on_order import RelayOnOrder
+
+
+def requirement(name: str) -> Requirement:
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wanted = [Requirement(text) for text in table["project"]["dependencies"]]
+    return next(found for found in wanted if found.name == name)
+
+
+@pytest.mark.parametrize(
+    "name", ["databases", "sqlalchemy", "limits", "aiosmtplib", "hypercorn", "itsdangerous"]
+)
+def test_what_is_installed_is_in_the_range_that_is_pinned(name: str) -> None:
+    pinned = requirement(name)
+    assert any(bound.operator == "<" for bound in pinned.specifier), (
+        "an upper bound, since private parts are used"
+    )
+    assert importlib.metadata.version(name) in pinned.specifier
+
+
+async def test_databases_works_on_this_sqlalchemy_and_gives_the_driver_itself(tmp_path: Path) -> None:
+    """`databases` calls private parts of SQLAlchemy; we take its raw connection and our own pragmas with `factory`."""
+    assert sqlalchemy.__version__ in requirement("sqlalchemy").specifier
+    database = open_sqlite(f"sqlite:///{tmp_path / 'canary.db'}")
+    async with database.connection() as connection:
+        assert isinstance(connection.raw_connection, aiosqlite.Connection)
+        assert isinstance(connection.raw_connection._conn, DurableConnection)
+        await connection.execute("CREATE TABLE t (a)")
+        await connection.execute("INSERT INTO t VALUES (:a)", {"a": 7})
+        row = await connection.fetch_one("SELECT a FROM t WHERE a = :a", {"a": 7})
+        assert row is not None
+        assert row["a"] == 7
+        pragmas = {
+            name: [value[0] for value in await connection.raw_connection.execute_fetchall(f"PRAGMA {name}")]
+            for name in ("journal_mode", "synchronous", "secure_delete", "foreign_keys")
+        }
+    assert pragmas == {"journal_mode": ["wal"], "synchronous": [2], "secure_delete": [1], "foreign_keys": [1]}
+
+
+def test_databases_knows_nothing_better_than_what_we_use_of_it() -> None:
+    assert importlib.metadata.version("databases").startswith("0.9."), "is SqliteConnection still needed?"
+    assert "factory" not in inspect.signature(Database.__init__).parameters, (
+        "there is a public way now: use it"
+    )
+
+
+async def test_the_limits_package_still_looks_through_everything_at_each_request() -> None:
+    """CalmMemoryStorage overrides a private method by its mangled name. Renamed, it would override nothing and say nothing."""
+    name = "_MemoryStorage__schedule_expiry"
+    assert name in vars(MemoryStorage), "the package's method has another name now"
+    assert name in vars(CalmMemoryStorage)
+
+    class Counting(CalmMemoryStorage):
+        asked = 0
+        looked = 0
+
+        async def _MemoryStorage__schedule_expiry(self) -> None:  # noqa: N802 -- the name that Python gives the package's private method
+            self.asked += 1
+            before = self._looked_through_at
+            await super()._MemoryStorage__schedule_expiry()
+            self.looked += self._looked_through_at != before
+
+    storage = Counting()
+    window = SlidingWindowCounterRateLimiter(storage)
+    for _ in range(20):
+        assert await window.hit(parse("100/minute"), "ask", "192.0.2.1")
+    assert storage.asked >= 20, (
+        "the package no longer calls it for each request: is CalmMemoryStorage still needed?"
+    )
+    assert storage.looked == 1, "once a second, not after every request"
+
+
+async def test_the_limits_package_forgets_old_clients_all_the_same() -> None:
+    storage = CalmMemoryStorage()
+    window = SlidingWindowCounterRateLimiter(storage)
+    await window.hit(parse("1/second"), "ask", "192.0.2.1")
+    assert storage.expirations
+    for key in storage.expirations:
+        storage.expirations[key] = 0.0  # long ago
+    storage._looked_through_at = float("-inf")
+    await window.hit(parse("1/second"), "ask", "192.0.2.2")
+    assert storage.timer is not None
+    await storage.timer
+    assert not [key for key in storage.expirations if "192.0.2.1" in key]
+
+
+async def test_aiosmtplib_hands_its_transport_over_between_two_commands() -> None:
+    async with RelayOnOrder() as relay:
+        client = aiosmtplib.SMTP(
+            hostname="127.0.0.1", port=relay.port, local_hostname="me.test", start_tls=False, timeout=5
+        )
+        await client.connect()
+        assert client.transport is not None
+        assert hasattr(client.transport, "set_protocol")
+        assert client.is_ehlo_or_helo_needed
+        await client.ehlo()
+        needed = client.is_ehlo_or_helo_needed
+        assert not needed
+        assert client.supports_extension("pipelining") is True
+        assert client.supports_extension("no-such-thing") is False
+        client.close()
+
+
+async def test_aiosmtplib_logs_in_by_our_own_login() -> None:
+    for name in ("auth_crammd5", "auth_plain", "auth_login", "_ehlo_or_helo_if_needed"):
+        assert inspect.iscoroutinefunction(getattr(aiosmtplib.SMTP, name)), name
+    asked: list[tuple[object, object]] = []
+
+    class Asking(aiosmtplib.SMTP):
+        async def login(
+            self, username: str | bytes, password: str | bytes, /, timeout: object = None
+        ) -> aiosmtplib.SMTPResponse:
+            asked.append((username, password))
+            await self._ehlo_or_helo_if_needed()
+            assert "plain" in self.supported_auth_methods
+            return await self.auth_plain(username, password)
+
+    async with RelayOnOrder(credentials=("ann", "a word")) as relay:
+        client = Asking(
+            hostname="127.0.0.1",
+            port=relay.port,
+            local_hostname="me.test",
+            start_tls=False,
+            username="ann",
+            password="a word",
+            timeout=5,
+        )
+        await client.connect()
+        client.close()
+    assert asked == [("ann", "a word")]
+
+
+def test_hypercorns_lifespan_error_has_the_form_that_a_reason_is_read_from() -> None:
+    assert (
+        str(LifespanFailureError("startup", "it's a reason"))
+        == "Lifespan failure in startup. 'it's a reason'"
+    )
+
+
+async def test_a_reason_not_to_start_comes_out_of_hypercorn_word_for_word() -> None:
+    reason = "the database '/x' cannot be used: it's full"
+    app = Quart("canary")
+    app.log_exception = lambda *_: None  # type: ignore[method-assign]  # quiet, as App in resetsvc.app is
+
+    @app.before_serving
+    async def fail() -> None:
+        raise SetupError(reason)
+
+    config = server.read_config(None)
+    config.bind = ["127.0.0.1:0"]
+
+    async def never() -> None:
+        raise AssertionError("it did not start, so nobody waits for its end")
+
+    with pytest.raises(SetupError) as caught:
+        await server.serve_app(app, config, never)
+    assert str(caught.value) == reason
+
+
+def test_hypercorn_has_what_the_server_is_set_up_with() -> None:
+    for name in ("bind", "insecure_bind", "quic_bind", "workers", "accesslog", "errorlog", "backlog"):
+        assert hasattr(Config, name), name
+    for name in ("create_sockets", "create_ssl_context", "from_mapping"):
+        assert callable(getattr(Config, name)), name
+    assert "shutdown_trigger" in inspect.signature(serve).parameters
+
+
+def test_hypercorn_takes_sockets_that_are_open_already() -> None:
+    config = server.read_config(None)
+    config.bind = ["127.0.0.1:0"]
+    (address,) = server.listen(config)
+    assert address != "127.0.0.1:0"
+    (bind,) = config.bind
+    assert bind.startswith("fd://")
+    assert server.listen(config) == [address], "what was taken stays taken"
+    sockets = config.create_sockets()
+    assert sockets.insecure_sockets[0].getsockname()[1] == int(address.rpartition(":")[2])
+    sockets.insecure_sockets[0].close()
+
+
+def test_itsdangerous_asks_our_signer_for_its_keys() -> None:
+    """The derived keys are kept: signing has to go through `derive_key`, for each key that verifies."""
+    asked: list[str | bytes | None] = []
+
+    class Asking(TimestampSigner):
+        def derive_key(self, secret_key: str | bytes | None = None) -> bytes:
+            asked.append(secret_key)
+            return super().derive_key(secret_key)
+
+    signer = Asking(["old" * 9, "new" * 9], salt=b"s", key_derivation="hmac", digest_method=hashlib.sha256)
+    token = signer.sign("x")
+    assert asked, "signing no longer asks derive_key"
+    asked.clear()
+    assert signer.unsign(token) == b"x"
+    assert asked, "reading no longer asks derive_key"
+    assert [key if isinstance(key, bytes) else key.encode() for key in signer.secret_keys] == [
+        b"old" * 9,
+        b"new" * 9,
+    ]

@@ -1,0 +1,230 @@
+"""What durability on SQLite rests on: its pragmas, its locks, and a connection that is not used after an error of the disk."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from databases import Database
+
+from resetsvc.errors import CannotStore
+from resetsvc.store import letters as sql
+from resetsvc.store import mutes
+from resetsvc.store.connection import Connection
+from resetsvc.store.database import Store
+from resetsvc.store.sqlite import DurableConnection, HeldConnection, database_file, open_sqlite
+from tests.store.conftest import sqlite
+from tests.store.rows import NOW, new_letter, put
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """SQLite alone: the suite's other databases have locks and a log of their own."""
+    return sqlite(tmp_path)
+
+
+@contextlib.contextmanager
+def another_process(url: str) -> Iterator[sqlite3.Connection]:
+    """A connection that knows nothing of ours, as another process or an administrator's shell has one."""
+    connection = sqlite3.connect(database_file(url), isolation_level=None, timeout=0)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [
+        ("synchronous", 2),
+        ("journal_mode", "wal"),
+        ("secure_delete", 1),
+        ("foreign_keys", 1),
+        ("busy_timeout", 2000),
+    ],
+)
+async def test_the_pragmas_are_set_on_the_connections_that_are_used(
+    pragma: str, value: object, store: Store
+) -> None:
+    async def ask(connection: Connection) -> object:
+        row = await connection.fetch_one(f"PRAGMA {pragma}")
+        assert row is not None
+        return next(iter(tuple(row)))
+
+    assert await store.unit(ask) == value
+    assert await store.write(ask) == value
+    assert await store.read(ask) == value
+
+
+async def test_reading_and_writing_go_on_beside_a_reader_of_another_process(
+    store: Store, database_url: str
+) -> None:
+    await put(store, new_letter())
+    with another_process(database_url) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM letters").fetchall()
+        await put(store, new_letter())
+        assert await store.read(sql.count_by_state) == {"queued": 2}
+
+
+async def test_a_locked_database_is_told_in_time_and_everything_goes_on_afterwards(
+    store: Store, database_url: str
+) -> None:
+    with another_process(database_url) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with asyncio.timeout(5):
+            with pytest.raises(CannotStore) as refused:
+                await put(store, new_letter())
+        assert "locked" in str(refused.value.__cause__)
+        assert await store.read(sql.count_by_state) == {}  # reading needs no lock
+        other.execute("ROLLBACK")
+    await put(store, new_letter())
+    assert await store.read(sql.count_by_state) == {"queued": 1}
+
+
+async def test_a_unit_waits_for_a_lock_that_is_let_go_in_time(store: Store, database_url: str) -> None:
+    with another_process(database_url) as other:
+        other.execute("BEGIN IMMEDIATE")
+        task = asyncio.create_task(store.unit(lambda unit: mutes.mute_account(unit, "1", NOW)))
+        done, _ = await asyncio.wait([task], timeout=0.05)
+        assert not done
+        other.execute("ROLLBACK")
+        await task
+
+
+async def test_what_was_committed_is_there_for_whoever_opens_the_file_next(
+    store: Store, database_url: str
+) -> None:
+    """Without a checkpoint and without closing: as after a kill -9."""
+    await put(store, new_letter())
+    with another_process(database_url) as other:
+        assert other.execute("SELECT count(*) FROM letters").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("name", ["a b.db", "ä.db", "100%.db", "deep/er/x.db"])
+async def test_a_path_of_any_kind_is_opened(name: str, tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / name}")
+    await store.open()
+    await put(store, new_letter())
+    await store.close()
+    assert (tmp_path / name).is_file()
+    with another_process(f"sqlite:///{tmp_path / name}") as other:
+        assert other.execute("SELECT count(*) FROM letters").fetchone() == (1,)
+
+
+# ---- a disk that fails: a driver that is told when to ----
+
+
+class Disk:
+    """Whether the disk works, and how many connections were opened on it."""
+
+    def __init__(self) -> None:
+        self.statements_fail = False
+        self.opening_fails = False
+        self.opened = 0
+
+
+def on_disk(disk: Disk, url: str) -> HeldConnection:
+    class FailingConnection(DurableConnection):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            if disk.opening_fails:
+                self.close()
+                raise sqlite3.OperationalError("unable to open database file")
+            disk.opened += 1
+
+        def execute(self, *args: Any) -> sqlite3.Cursor:
+            if disk.statements_fail and args[0].lstrip().startswith("INSERT"):
+                raise sqlite3.OperationalError("disk I/O error")
+            return super().execute(*args)
+
+    return HeldConnection(
+        Database(url, factory=FailingConnection, timeout=1), writes=True, on_done=lambda kind, seconds: None
+    )
+
+
+def mute(connection: HeldConnection, account: str = "1") -> "asyncio.Task[None]":
+    return asyncio.create_task(
+        connection.run(lambda unit: mutes.mute_account(unit, account, NOW), transaction=True)
+    )
+
+
+async def test_after_an_error_of_the_disk_the_connection_is_not_used_again(
+    store: Store, database_url: str
+) -> None:
+    """What it holds in memory may differ from what is on the disk."""
+    disk = Disk()
+    connection = on_disk(disk, database_url)
+    await connection.open()
+    await mute(connection)
+    assert disk.opened == 1
+    disk.statements_fail = True
+    with pytest.raises(CannotStore):
+        await mute(connection, "2")
+    disk.statements_fail = False
+    await mute(connection, "3")
+    assert disk.opened == 2
+    await connection.close()
+    assert await store.read(lambda c: mutes.muted_accounts(c, ["1", "2", "3"], 0)) == {"1", "3"}
+
+
+async def test_while_the_file_cannot_be_opened_every_unit_is_refused_and_then_they_work_again(
+    store: Store, database_url: str
+) -> None:
+    disk = Disk()
+    connection = on_disk(disk, database_url)
+    await connection.open()
+    disk.statements_fail = disk.opening_fails = True
+    async with asyncio.timeout(5):
+        refused = await asyncio.gather(*(mute(connection, str(n)) for n in range(5)), return_exceptions=True)
+        assert {type(refusal) for refusal in refused} == {CannotStore}
+        disk.statements_fail = disk.opening_fails = False
+        for _ in range(50):
+            with contextlib.suppress(CannotStore):
+                await mute(connection)
+                break
+    assert await store.read(lambda c: mutes.muted_accounts(c, ["1"], 0)) == {"1"}
+    await connection.close()
+
+
+async def test_closing_while_the_file_cannot_be_opened_leaves_nobody_waiting(
+    store: Store, database_url: str
+) -> None:
+    disk = Disk()
+    connection = on_disk(disk, database_url)
+    await connection.open()
+    disk.statements_fail = disk.opening_fails = True
+    async with asyncio.timeout(5):
+        with pytest.raises(CannotStore):
+            await mute(connection)
+        with pytest.raises(CannotStore):
+            await mute(
+                connection
+            )  # refused, as the file cannot be opened: from here on it looks again every 0.1 s
+        late = mute(connection)
+        await asyncio.sleep(0)
+        await connection.close()
+        with pytest.raises(CannotStore):
+            await late
+
+
+async def test_opening_raises_what_the_driver_says(store: Store, database_url: str) -> None:
+    disk = Disk()
+    disk.opening_fails = True
+    connection = on_disk(disk, database_url)
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        await connection.open()
+    await connection.close()
+    with pytest.raises(CannotStore):
+        await connection.run(lambda unit: mutes.mute_account(unit, "1", NOW), transaction=True)
+
+
+async def test_a_database_is_opened_with_durable_connections(database_url: str) -> None:
+    database = open_sqlite(database_url)
+    async with database.connection() as connection:
+        driver = connection.raw_connection
+        (mode,) = await driver.execute_fetchall("PRAGMA synchronous")
+        assert tuple(mode) == (2,)
