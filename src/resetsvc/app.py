@@ -26,6 +26,7 @@ from resetsvc.dispatch.supervisor import Supervisor
 from resetsvc.errors import CannotStore, ResetError, SetupError
 from resetsvc.i18n import Languages
 from resetsvc.intake import DISK_RESERVE, Intake
+from resetsvc.letters import short_id
 from resetsvc.limits import ClientLimits
 from resetsvc.links import Links
 from resetsvc.logs import quieten
@@ -104,7 +105,7 @@ async def open_service(
             metrics.count_attempt(outcome)
             log.info(
                 "letter attempt",
-                letter=outcome.letter.id,
+                letter=short_id(outcome.letter.id),
                 kind=outcome.letter.kind,
                 relay=outcome.attempt.relay,
                 verdict=outcome.attempt.verdict,

@@ -3,7 +3,7 @@
 import structlog
 
 from resetsvc.clock import Clock
-from resetsvc.letters import DropReason
+from resetsvc.letters import DropReason, short_id
 from resetsvc.links import Links
 from resetsvc.store import letters as sql
 from resetsvc.store import mutes
@@ -40,4 +40,9 @@ class Cancel:
                 await mutes.mute_account(unit, account.id, now + MUTE)
 
         await self._store.unit(work)
-        log.info("resets stopped by the owner", letter=opened.link.letter_id, account=account.id, muted=mute)
+        log.info(
+            "resets stopped by the owner",
+            letter=short_id(opened.link.letter_id),
+            account=account.id,
+            muted=mute,
+        )

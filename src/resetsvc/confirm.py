@@ -7,7 +7,7 @@ import structlog
 from resetsvc.accounts import Accounts
 from resetsvc.clock import Clock
 from resetsvc.errors import LinkDoesNotWork
-from resetsvc.letters import DropReason, Kind, NewLetter
+from resetsvc.letters import DropReason, Kind, NewLetter, short_id
 from resetsvc.links import Links, OpenLink
 from resetsvc.passwords.policy import check_password
 from resetsvc.store import letters as sql
@@ -57,7 +57,7 @@ class Confirm:
         # Slow, so outside any transaction; what it was based on is checked again inside.
         sealed = await self._accounts.seal(password)
         await self._store.unit(lambda unit: self._change(unit, opened, sealed, client))
-        log.info("password changed", letter=opened.link.letter_id, account=opened.account.id)
+        log.info("password changed", letter=short_id(opened.link.letter_id), account=opened.account.id)
         self._on_notice()
 
     async def _change(self, unit: Connection, opened: OpenLink, sealed: str, client: str) -> None:

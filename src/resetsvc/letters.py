@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+def short_id(letter_id: str) -> str:
+    """What logs call a letter: enough to find it by, and too little to sign a link with, even for a thief of the key."""
+    return letter_id[:12]
+
+
 class Kind(StrEnum):
     RESET = "reset"
     NOTICE = "notice"  # "your password was changed"

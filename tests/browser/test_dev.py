@@ -237,9 +237,10 @@ def ask_and_kill(dev: Dev) -> bytes:
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         connection.request("POST", "/reset-password", f"email={DEMO}", form)
         answer = connection.getresponse()
+        told = answer.read()
         os.kill(dev.process.pid, signal.SIGKILL)
         assert answer.status == 200
-        return answer.read()
+        return told
     finally:
         connection.close()
 

@@ -70,6 +70,7 @@ class Running:
     app: Quart
     client: Client
     mailbox: Mailbox
+    hand: HandClock | None = None
 
     @property
     def service(self) -> Service:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,12 +109,12 @@ async def test_looking_a_hundred_times_uses_nothing_up(ann: Running) -> None:
     assert (await ann.set_password(mail.link_path)).status_code == 200
 
 
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "QUERY", "HEAD", "OPTIONS"])
-async def test_only_a_post_changes_anything(ann: Running, method: str) -> None:
+async def test_only_a_post_changes_anything(ann: Running) -> None:
     mail = await ann.mail_to()
-    for path in (mail.link_path, mail.cancel_path):
-        answer = await ann.open(path, method, form={"password": NEW_PASSWORD, "mute": "1"})
-        assert answer.status_code == (200 if method in ("HEAD", "OPTIONS") else 405)
+    for method in ("PUT", "PATCH", "DELETE", "TRACE", "QUERY", "HEAD", "OPTIONS"):
+        for path in (mail.link_path, mail.cancel_path):
+            answer = await ann.open(path, method, form={"password": NEW_PASSWORD, "mute": "1"})
+            assert answer.status_code == (200 if method in ("HEAD", "OPTIONS") else 405)
     assert (await ann.set_password(mail.link_path)).status_code == 200
 
 
@@ -173,11 +174,10 @@ async def erase_the_letter(running: Running, _: CaughtMail) -> None:
 
 
 async def let_it_expire(running: Running, _: CaughtMail) -> None:
-    assert running.service.clock.now is not None
-    CLOCKS[id(running.service)].advance(1800)
+    assert running.hand is not None
+    running.hand.advance(1800)
 
 
-CLOCKS: dict[int, HandClock] = {}
 ENDS: list[Callable[[Running, CaughtMail], Awaitable[None]]] = [
     use_it,
     cancel_it,
@@ -213,8 +213,7 @@ async def test_a_link_ends_and_then_looks_like_one_that_never_was(
     start: Start, end: Callable[[Running, CaughtMail], Awaitable[None]]
 ) -> None:
     hand = HandClock()
-    running = await start(clock=hand.clock)
-    CLOCKS[id(running.service)] = hand
+    running = replace(await start(clock=hand.clock), hand=hand)
     await running.accounts.add(ANN, OLD_PASSWORD)
     mail = await running.mail_to()
     assert (await running.client.get(mail.link_path)).status_code == 200
@@ -363,37 +362,36 @@ async def test_a_copy_that_waits_for_its_next_attempt_dies_with_the_link(start: 
 # ---- the text of a token ----
 
 
-@pytest.mark.parametrize(
-    "token",
-    [
+ODD_TOKENS = [
         "null", "undefined", "0", "1", "-1", "true", "[object Object]", "..", ".", "%2e%2e", "%00", "a%00b", "%0d%0aSet-Cookie:%20a=b",
         "a" * 20_000, "." * 20_000, "0" * 32, "0" * 32 + ".", "0" * 32 + "..", "0" * 32 + ".aaaaaa." + "A" * 43,
         "{token}", "{{7*7}}", "' OR 1=1 --", "%27%20OR%201=1", "\u202e", "\U0001f600", "\u0660" * 32, "%ff", "*", "cancel", "%2fcancel",
         "eyJhbGciOiJub25lIn0.e30.", "<script>alert(1)</script>", "a?b", "a#b", "a;b", "a b",
-    ],
-    ids=lambda token: token[:24].encode("unicode_escape").decode(),
-)  # fmt: skip
-async def test_odd_tokens_are_refused(ann: Running, token: str) -> None:
-    answers = [
-        await ann.client.get(f"/reset/{token}", headers=FORMS["html"]),
-        await ann.set_password(f"/reset/{token}", headers=FORMS["html"]),
-        await ann.client.get(f"/reset/{token}/cancel", headers=FORMS["html"]),
-        await ann.client.post(f"/reset/{token}/cancel", headers=FORMS["html"]),
-    ]
-    for answer in answers:
-        assert 400 <= answer.status_code < 500
-        assert "Set-Cookie" not in answer.headers
-        assert b"<script>alert" not in await body_of(answer)
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "path", ["/reset", "/reset/", "/reset//cancel", "//reset/a", "/reset/a/", "/reset/a/b", "/reset/a/cancel/", "/Reset/a"]
-)  # fmt: skip
-async def test_odd_paths_are_refused_without_a_redirect(ann: Running, path: str) -> None:
-    for method in ("GET", "POST"):
-        answer = await ann.open(path, method, form={"password": NEW_PASSWORD})
-        assert answer.status_code in (404, 410)
-        assert "Location" not in answer.headers
+async def test_odd_tokens_are_refused(ann: Running) -> None:
+    for token in ODD_TOKENS:
+        answers = [
+            await ann.client.get(f"/reset/{token}", headers=FORMS["html"]),
+            await ann.set_password(f"/reset/{token}", headers=FORMS["html"]),
+            await ann.client.get(f"/reset/{token}/cancel", headers=FORMS["html"]),
+            await ann.client.post(f"/reset/{token}/cancel", headers=FORMS["html"]),
+        ]
+        for answer in answers:
+            assert 400 <= answer.status_code < 500, token
+            assert "Set-Cookie" not in answer.headers
+            assert b"<script>alert" not in await body_of(answer)
+
+
+async def test_odd_paths_are_refused_without_a_redirect(ann: Running) -> None:
+    for path in (
+        "/reset", "/reset/", "/reset//cancel", "//reset/a", "/reset/a/", "/reset/a/b", "/reset/a/cancel/", "/Reset/a"
+    ):  # fmt: skip
+        for method in ("GET", "POST"):
+            answer = await ann.open(path, method, form={"password": NEW_PASSWORD})
+            assert answer.status_code in (404, 410), path
+            assert "Location" not in answer.headers
 
 
 async def test_a_token_changed_anywhere_is_dead(ann: Running) -> None:

@@ -120,10 +120,9 @@ async def test_aiosmtplib_hands_its_transport_over_between_two_commands() -> Non
         await client.connect()
         assert client.transport is not None
         assert hasattr(client.transport, "set_protocol")
-        assert client.is_ehlo_or_helo_needed
+        needed_before = bool(client.is_ehlo_or_helo_needed)
         await client.ehlo()
-        needed = client.is_ehlo_or_helo_needed
-        assert not needed
+        assert (needed_before, bool(client.is_ehlo_or_helo_needed)) == (True, False)
         assert client.supports_extension("pipelining") is True
         assert client.supports_extension("no-such-thing") is False
         client.close()
@@ -218,10 +217,9 @@ def test_itsdangerous_asks_our_signer_for_its_keys() -> None:
     signer = Asking(["old" * 9, "new" * 9], salt=b"s", key_derivation="hmac", digest_method=hashlib.sha256)
     token = signer.sign("x")
     assert asked, "signing no longer asks derive_key"
-    asked.clear()
+    before = len(asked)
     assert signer.unsign(token) == b"x"
-    assert asked, "reading no longer asks derive_key"
-    assert [key if isinstance(key, bytes) else key.encode() for key in signer.secret_keys] == [
-        b"old" * 9,
-        b"new" * 9,
-    ]
+    assert len(asked) > before, "reading no longer asks derive_key"
+    assert signer.secret_keys == [b"old" * 9, b"new" * 9], (
+        "oldest first, as bytes: what the kept keys are found by"
+    )

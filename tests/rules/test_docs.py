@@ -182,7 +182,7 @@ async def test_every_metric_is_documented(
     answer = await resetsvc_client.get(
         "/metrics", headers={"Authorization": "Bearer a token for the figures"}
     )
-    exposed = (await answer.get_data()).decode()
+    exposed = await answer.get_data(as_text=True)
     names = set(re.findall(r"^# TYPE (\S+)", exposed, re.MULTILINE))
     names = {name for name in names if not name.endswith("_created")}
     assert {"resetsvc_requests_total", "resetsvc_letters"} <= names

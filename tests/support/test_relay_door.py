@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from tests.support.listener import Listener
 from tests.support.raw_client import GIVES_UP_AFTER, greeted, send
 from tests.support.relay_on_order import Fault, RelayOnOrder
 
@@ -66,3 +67,16 @@ async def test_faults_that_cannot_happen_are_refused() -> None:
     async with RelayOnOrder() as relay:
         with pytest.raises(ValueError, match="cannot be counted"):
             relay.order(Fault.refuse(), times=1)
+
+
+async def test_replies_are_not_held_back_for_a_fuller_packet() -> None:
+    loop = asyncio.get_running_loop()
+    arrived: asyncio.Future[socket.socket] = loop.create_future()
+    listener = Listener("127.0.0.1", 0, arrived.set_result)
+    listener.listen()
+    with socket.create_connection((listener.host, listener.port)):
+        transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, await arrived)
+        connection = transport.get_extra_info("socket")
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        transport.abort()
+    listener.close()

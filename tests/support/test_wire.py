@@ -18,7 +18,8 @@ async def test_a_body_is_read_rightly_wherever_packets_end(cut: int) -> None:
     await asyncio.sleep(0)
     assert not reading.done()
     wire.data_received(BODY[cut:] + b"NOOP\r\n")
-    assert await reading == b"x\r\n.y\r\nz\r\n"
+    async with asyncio.timeout(10):
+        assert await reading == b"x\r\n.y\r\nz\r\n"
     assert await wire.line() == b"NOOP"
 
 

@@ -1,9 +1,12 @@
 """`resetsvc dev`: the service, an SMTP catcher and the mailbox page, in one process on loopback, set up by itself."""
 
 import asyncio
+import json
 import os
 import secrets
+import shutil
 import socket
+import sys
 from pathlib import Path
 
 import click
@@ -20,6 +23,7 @@ from resetsvc.logs import set_up_logging
 from resetsvc.settings import Settings, load_settings
 
 HOST = "127.0.0.1"
+CONFIG_NAME = "resetsvc.toml"
 DEMO_ADDRESS = "demo@example.com"
 DEMO_PASSWORD = "the demo account's first password"  # noqa: S105 -- made up, for a demo, and printed
 
@@ -61,8 +65,8 @@ async def _main(settings: Settings, listening: dict[str, socket.socket], data_di
 
 def _settings(data_dir: Path, port: int, smtp_port: int) -> Settings:
     """The environment's settings, but for those that could reach beyond this machine or need somebody's choice."""
-    own: dict[str, object] = {
-        "database_url": f"sqlite:///{data_dir / 'resetsvc.db'}",
+    own: dict[str, str | bool] = {
+        "database_url": f"sqlite:///{data_dir.resolve() / 'resetsvc.db'}",
         "secret_key": _key(data_dir / "secret.key"),
         "public_url": f"http://{HOST}:{port}",
         "smtp_url": f"smtp://{HOST}:{smtp_port}?tls=none",
@@ -75,7 +79,22 @@ def _settings(data_dir: Path, port: int, smtp_port: int) -> Settings:
         "login_url": f"http://{HOST}:{port}/reset-password",
     }
     given = {name for name in defaults if f"RESETSVC_{name.upper()}" in os.environ}
-    return load_settings(**own, **{name: value for name, value in defaults.items() if name not in given})
+    own |= {name: value for name, value in defaults.items() if name not in given}
+    settings = load_settings(**own)
+    _write_config(data_dir / CONFIG_NAME, own)
+    return settings
+
+
+def _write_config(path: Path, own: dict[str, str | bool]) -> None:
+    """Leave the settings where `RESETSVC_CONFIG` can name them, so that every other command works on this data too.
+
+    Written as JSON strings and booleans, which are TOML's as well.
+    """
+    lines = [f"{name} = {json.dumps(value)}\n" for name, value in own.items()]
+    with os.fdopen(
+        os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8"
+    ) as file:
+        file.write("# Written by `resetsvc dev` at each start.\n" + "".join(lines))
 
 
 def _key(path: Path) -> str:
@@ -123,6 +142,7 @@ def _listen(ports: dict[str, int]) -> dict[str, socket.socket]:
 
 
 def _say_where(port: int, mailbox_port: int, smtp_port: int, data_dir: Path) -> None:
+    command = "resetsvc" if shutil.which("resetsvc") else sys.argv[0]  # `make run` is not on the PATH
     click.echo(
         f"""
 resetsvc runs on this machine only. Open:
@@ -133,6 +153,7 @@ resetsvc runs on this machine only. Open:
   Demo account      {DEMO_ADDRESS}
   SMTP catcher      {HOST}:{smtp_port}
   Kept in           {data_dir}/
+  Other commands    RESETSVC_CONFIG={data_dir / CONFIG_NAME} {command} letters list
 
 Ctrl+C stops it.
 """

@@ -16,7 +16,7 @@ from resetsvc.compose.composer import Composer, UnusableAddress
 from resetsvc.dispatch.gatekeeper import Gatekeeper
 from resetsvc.dispatch.outcomes import Outcome, record_outcomes
 from resetsvc.errors import CannotStore
-from resetsvc.letters import ClaimedLetter, Kind
+from resetsvc.letters import ClaimedLetter, Kind, short_id
 from resetsvc.relay.relays import Outbox
 from resetsvc.relay.verdict import Attempt, Verdict
 from resetsvc.store import letters as sql
@@ -191,7 +191,7 @@ class Dispatcher:
             return
         for admission in admissions:
             if admission.reason is not None:
-                log.info("letter dropped", letter=admission.letter.id, reason=admission.reason)
+                log.info("letter dropped", letter=short_id(admission.letter.id), reason=admission.reason)
             elif admission.account is not None:
                 self._start(admission.letter, admission.account.address, admission.account.locale)
 
@@ -242,7 +242,7 @@ class Dispatcher:
             attempt = Attempt(Verdict.FAILED, "none", None, str(error))
         except Exception as error:
             attempt = _poisoned(letter, error)
-            log.exception("unexpected error with a letter", letter=letter.id)
+            log.exception("unexpected error with a letter", letter=short_id(letter.id))
         if attempt.verdict is not Verdict.SENT and self._leases.get(letter.id) is not lease:
             return  # lost and claimed anew meanwhile: what becomes of it is the newer claim's to say
         outcome = Outcome(letter, attempt, self._clock.now(), self._clock.chance())

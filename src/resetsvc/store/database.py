@@ -1,5 +1,6 @@
 """The store that the rest of the service sees: open it, read, and change it in whole units of work."""
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -33,7 +34,7 @@ class Store:
     async def open(self) -> None:
         """Bring the schema up to date (SQLite needs nobody's permission for that) and open both connections."""
         try:
-            Path(database_file(self._url)).parent.mkdir(parents=True, exist_ok=True)
+            _make_private_file(Path(database_file(self._url)))
             await schema.upgrade_if_needed(self._url)
             await self._writer.open()
             await self._reader.open()
@@ -72,3 +73,10 @@ class Store:
         await self._writer.run(
             lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"), transaction=False
         )
+
+
+def _make_private_file(path: Path) -> None:
+    """Create the file for its owner alone, if there is none: it holds addresses and hashes. SQLite's logs follow its mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

@@ -24,6 +24,7 @@ async def show_form(token: str) -> Response:
         text="This link works. Send the new password as the field password, by POST to this address.\n",
         body={
             "status": "open",
+            "username": opened.account.address,
             "password": {"min_length": settings.password_min_length, "max_length": MAX_LENGTH},
         },
         page="new_password",

@@ -16,7 +16,7 @@ _TOKEN: Json = {
     "description": "What the mail's link holds.",
     "schema": {"type": "string"},
 }
-_REFUSED = (400, 413, 415, 429, 500, 503)  # what any POST can meet
+_REFUSED = (400, 408, 413, 415, 429, 500, 503)  # what any POST can meet
 
 
 def document(settings: Settings) -> Json:
@@ -246,6 +246,7 @@ def _problem(status: int) -> Json:
 _MEANING = {
     400: "Not an address, or a field missing, sent twice, or not a text.",
     404: "No such page, or not for this caller.",
+    408: "The body took too long to arrive.",
     410: "The link does not work: unknown, altered, expired, used or revoked, all the same.",
     413: "More than 16 KiB.",
     415: "Neither a form nor JSON.",
