@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types docs docs-check messages bench clean
+.PHONY: help run test check lint types docs docs-check messages pictures bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -36,6 +36,9 @@ docs-check: $(VENV)/.test ## See that the generated pages are up to date
 
 messages: $(VENV)/.test ## Write the sentences for translators to src/resetsvc/locales/resetsvc.pot
 	$(BIN)/python docs/generate.py --messages
+
+pictures: $(VENV)/.test ## Make the README's pictures anew, docs/images/*.png (needs Chromium)
+	$(BIN)/python -m tests.browser.pictures
 
 bench: ## The benchmarks (there are none in this version: see CHANGELOG.md)
 	@echo "There are no benchmarks in this version." && exit 1

@@ -289,12 +289,14 @@ def _handle_requests(app: Quart, headers: SecurityHeaders) -> None:
     async def finish(response: Response) -> Response:
         await headers.put_on(response)
         parts().metrics.count_request(_route(), response.status_code)
+        letter = g.get("letter")
         log.info(
             "request",
             method=request.method,
             route=_route(),
             status=response.status_code,
             ms=round((time.perf_counter() - g.began) * 1000, 2),
+            **({"letter": short_id(letter)} if letter else {}),
         )
         return response
 

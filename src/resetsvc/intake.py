@@ -41,8 +41,8 @@ class Intake:
         self._counted_at = float("-inf")
         self._group: GroupCommit[NewLetter] = GroupCommit(self._store_batch)
 
-    async def accept(self, address: str, *, client: str, locale: str | None) -> None:
-        """Return once the request is durable; raise CannotStore (or QueueFull) if it is not, and then nothing is kept.
+    async def accept(self, address: str, *, client: str, locale: str | None) -> str:
+        """Return the letter's id once the request is durable; raise CannotStore (or QueueFull) if it is not, and then nothing is kept.
 
         address -- canonical, and otherwise whatever was typed
         """
@@ -60,6 +60,7 @@ class Intake:
                 deadline_at=now + self._deadline,
             )
         )
+        return letter_id
 
     async def close(self) -> None:
         """Finish what has been begun."""

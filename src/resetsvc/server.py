@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import tomllib
+import traceback
+import warnings
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -90,8 +92,10 @@ def listen(config: Config) -> list[str]:
         for opened in (*sockets.secure_sockets, *sockets.insecure_sockets):
             opened.listen(config.backlog)
     except OSError as error:
+        _let_go(error)
         raise SetupError(f"cannot listen on {asked}: {error.strerror or error}") from error
     except (ValueError, OverflowError) as error:
+        _let_go(error)
         raise WrongSettings([f"cannot listen on {asked}: {error}"]) from error
     first, *more = [group for group in (sockets.secure_sockets, sockets.insecure_sockets) if group]
     taken = [_name(opened) for group in (first, *more) for opened in group]
@@ -99,6 +103,13 @@ def listen(config: Config) -> list[str]:
     config.insecure_bind = [f"fd://{opened.detach()}" for group in more for opened in group]
     config.quic_bind = [f"fd://{opened.detach()}" for opened in sockets.quic_sockets]
     return taken
+
+
+def _let_go(error: BaseException) -> None:
+    """Close what hypercorn had opened before it failed: it does not, and Python would complain of that at the end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        traceback.clear_frames(error.__traceback__)
 
 
 def _name(opened: socket.socket) -> str:

@@ -118,17 +118,27 @@ async def page(context: BrowserContext) -> Page:
     return await context.new_page()
 
 
+async def run_as_told(dev: Dev) -> str:
+    """The command that it prints when it starts, as somebody would copy it into another terminal."""
+    (line,) = (line for line in dev.told.splitlines() if "Other commands" in line)
+    process = await asyncio.create_subprocess_shell(
+        line.partition("Other commands")[2],
+        cwd=dev.folder,
+        env=environment(),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told, _ = await process.communicate()
+    assert process.returncode == 0, told.decode()
+    return told.decode().strip()
+
+
 async def verify(dev: Dev, password: str) -> int:
-    """`resetsvc accounts verify` as the tutorial has it: 0 if it is the demo account's password, 1 if not."""
+    """`resetsvc accounts verify`: 0 if it is the demo account's password, 1 if not."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "resetsvc", "accounts", "verify", DEMO, "--password-stdin"),
         cwd=dev.folder,
-        env=environment(
-            secret_key=(dev.folder / "var" / "secret.key").read_text().strip(),
-            public_url=f"http://127.0.0.1:{dev.port}",
-            smtp_url=f"smtp://127.0.0.1:{dev.smtp_port}?tls=none",
-            mail_from="Demo <no-reply@example.com>",
-        ),
+        env=environment(config="var/resetsvc.toml"),  # as it said when it started
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -143,6 +153,7 @@ async def test_from_nothing_to_a_changed_password_in_the_browser(start: Start, p
     dev = await start()
     for address in (dev.ask_url, dev.mailbox_url, DEMO):
         assert address in dev.told
+    assert await run_as_told(dev) == "No letters."
     assert await verify(dev, DEMO_PASSWORD) == 0
 
     mailbox = await page.context.new_page()

@@ -14,6 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from resetsvc.accounts.builtin import BuiltinAccounts
+from resetsvc.clock import Clock
+from resetsvc.passwords.hashing import Hasher
+from resetsvc.store import letters as sql
+from resetsvc.store.database import Store
 from tests.rules.source import ROOT
 from tests.support.bell import Bell
 
@@ -138,7 +143,7 @@ async def running(
         *arguments,
         env=dict(env),
         cwd=cwd,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE,
     )
@@ -187,6 +192,28 @@ async def relay_process(*arguments: str) -> AsyncIterator[tuple[Running, int]]:
         port = re.search(r"listening on (\d+)", relay.said)
         assert port is not None
         yield relay, int(port[1])
+
+
+async def add_account(env: Mapping[str, str], address: str, password: str) -> None:
+    """Without a process: that the command works has tests of its own."""
+    hasher = Hasher(memory_kib=8192, time_cost=1, parallelism=1, concurrency=1)
+    store = Store(env["RESETSVC_DATABASE_URL"])
+    await store.open()
+    try:
+        assert await BuiltinAccounts(store, hasher, Clock()).add(address, password)
+    finally:
+        await store.close()
+        hasher.close()
+
+
+async def states_of_letters(env: Mapping[str, str]) -> list[str]:
+    store = Store(env["RESETSVC_DATABASE_URL"])
+    await store.open()
+    try:
+        rows = await store.read(lambda connection: sql.list_letters(connection, None, 100))
+    finally:
+        await store.close()
+    return [row["state"] for row in rows]
 
 
 def one_line(text: str) -> bool:

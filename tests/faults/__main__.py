@@ -7,6 +7,7 @@ Exit code 0: nothing was lost, doubled or late. 1: something was, or a process d
 """
 
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -92,6 +93,10 @@ def _run(
     began = time.monotonic()
 
     async def run() -> tuple[Verdict, dict[str, int]]:
+        running = asyncio.current_task()
+        assert running is not None
+        for number in (signal.SIGTERM, signal.SIGINT):  # the processes of a run must not outlive it
+            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
         made = Setup(keep.resolve(), seed=seed, serving=services, budget=budget, **setup)
         async with Machine(made) as machine:
             async with machine.load(rate=rate) as load:
@@ -100,7 +105,10 @@ def _run(
             codes = await machine.stop()
         return machine.verdict(), codes
 
-    verdict, codes = asyncio.run(run())
+    try:
+        verdict, codes = asyncio.run(run())
+    except asyncio.CancelledError:
+        raise click.ClickException(f"stopped; what there is is in {keep}") from None
     dirty = {name: code for name, code in codes.items() if code != 0}
     click.echo(
         report(

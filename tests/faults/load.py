@@ -86,6 +86,21 @@ class Load:
             while self.counts.outcomes[ANSWERED] < wanted:
                 await self.next_answer()
 
+    async def ask(self, service: ServiceProcess, address: str) -> str:
+        """One request of its own, to one service; what came of it."""
+        return await self._alone(service, "ask", address)
+
+    async def change(self, service: ServiceProcess, letter_id: str, address: str) -> str:
+        """One new password by the link of a letter; what came of it."""
+        return await self._alone(service, "change", address, letter_id)
+
+    async def _alone(self, service: ServiceProcess, *request: str) -> str:
+        connection = _Connection(*await asyncio.open_connection("127.0.0.1", service.port))
+        try:
+            return (await self._send(connection, *request))[0]
+        finally:
+            connection.close()
+
     async def _work(self) -> None:
         pause = self._mix.workers / self._mix.rate
         connection: _Connection | None = None
@@ -117,18 +132,21 @@ class Load:
 
     async def _request(self, connection: "_Connection") -> bool:
         """One request; whether the connection can take another."""
-        kind, path, address, letter_id = (
-            "ask",
-            "/reset-password",
-            self._chance.choice(self._mix.addresses),
-            None,
-        )
         if self._chance.random() < self._mix.changes and (link := self._open_link()) is not None:
             letter_id, address = link
-            kind, path = "change", f"/reset/{self._tokens.sign(letter_id)}"
+            return (await self._send(connection, "change", address, letter_id))[1]
+        return (await self._send(connection, "ask", self._chance.choice(self._mix.addresses)))[1]
+
+    async def _send(
+        self, connection: "_Connection", kind: str, address: str, letter_id: str | None = None
+    ) -> tuple[str, bool]:
+        """One request: what came of it, and whether the connection can take another."""
         number = self._ledger.leave(kind, address, letter_id)
         self.counts.sent += 1
-        fields = {"email": address} if kind == "ask" else {"password": password_of(number)}
+        if letter_id is None:
+            path, fields = "/reset-password", {"email": address}
+        else:
+            path, fields = f"/reset/{self._tokens.sign(letter_id)}", {"password": password_of(number)}
         outcome, status, reusable = UNKNOWN, None, False
         try:
             async with asyncio.timeout(PATIENCE):
@@ -141,7 +159,7 @@ class Load:
         self.counts.outcomes[outcome] += 1
         if outcome == ANSWERED and self._answered is not None and not self._answered.done():
             self._answered.set_result(None)
-        return reusable
+        return outcome, reusable
 
     def _open_link(self) -> tuple[str, str] | None:
         """The letter and the address of a link that somebody has just been sent."""

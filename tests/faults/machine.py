@@ -9,11 +9,14 @@ import json
 import random
 import signal
 import sqlite3
+import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from argon2 import PasswordHasher
 
@@ -22,7 +25,7 @@ from resetsvc.store import schema
 from tests.faults.checker import Rules, Verdict, check
 from tests.faults.ledgers import BLOWS, DATABASE, INITIAL_PASSWORD, SMTP, Blow, Ledgers
 from tests.faults.load import Load, Mix
-from tests.faults.processes import DidNotStart, RelayProcess, ServiceProcess, free_ports
+from tests.faults.processes import DidNotStart, RelayProcess, ServiceProcess, environment, free_ports
 
 KEY = "a key for the machine, and for nothing else: 0123456789"
 
@@ -47,6 +50,7 @@ class Setup:
     mutant: str | None = None
     budget: int | None = None
     smtp_timeout: float = 5.0
+    relay_faults: tuple[str, ...] = ("delay:DOT:0.03",)  # else no letter would ever be met on its way
 
     @property
     def rules(self) -> Rules:
@@ -58,12 +62,22 @@ class Setup:
         )
 
 
+class Relay(Protocol):
+    """What the machine needs of a relay: a process of its own, or one in a test's own loop."""
+
+    port: int
+
+    async def start(self, *faults: str) -> None: ...
+    async def order(self, words: str) -> None: ...
+    async def away(self) -> None: ...
+
+
 class Machine:
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, relay: Relay | None = None) -> None:
         self.setup = setup
         self.chance = random.Random(setup.seed)  # noqa: S311 -- repeatable is the point
         ports = free_ports(setup.serving + 1)
-        self.relay = RelayProcess(setup.folder / SMTP, ports[-1])
+        self.relay = relay or RelayProcess(setup.folder / SMTP, ports[-1])
         self.services = [self._service(f"serve-{place}", port) for place, port in enumerate(ports[:-1])] + [
             self._service(f"dispatch-{place}", None) for place in range(setup.dispatching)
         ]
@@ -73,7 +87,9 @@ class Machine:
     async def __aenter__(self) -> "Machine":
         try:
             self.addresses = await asyncio.to_thread(self._seed_database)
-            await asyncio.gather(self.relay.start(), *(service.start() for service in self.services))
+            await asyncio.gather(
+                self.relay.start(*self.setup.relay_faults), *(service.start() for service in self.services)
+            )
         except BaseException:
             await self._away()
             raise
@@ -86,13 +102,9 @@ class Machine:
         await asyncio.gather(self.relay.away(), *(service.away() for service in self.services))
         self._blows.close()
 
-    @property
-    def dispatchers(self) -> list[ServiceProcess]:
-        return self.services
-
-    def load(self, **changes: float) -> Load:
-        """The client. `rate`, `workers` and `changes` as in `Mix`."""
-        mix = Mix(self.addresses, **changes)  # type: ignore[arg-type]  # numbers, by the names of Mix
+    def load(self, *, rate: float = 80.0, workers: int = 12, changes: float = 0.03) -> Load:
+        """The client, as `Mix` says. Without workers it asks only what it is told to."""
+        mix = Mix(self.addresses, rate, workers, changes)
         return Load(self.setup.folder, self.services, mix, random.Random(self.setup.seed + 1), KEY)  # noqa: S311 -- repeatable is the point
 
     # ---- blows ----
@@ -153,6 +165,19 @@ class Machine:
         with contextlib.suppress(DidNotStart):  # it was killed while it started
             await victim.start()
 
+    async def command(self, *words: str, stdin: str = "") -> tuple[int, str]:
+        """`resetsvc` with these words, on this machine's database: its exit code and what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "resetsvc", *words),
+            env=environment(self._settings),
+            cwd=self.setup.folder,
+            stdin=PIPE,
+            stdout=PIPE,
+        )
+        printed, _ = await process.communicate(stdin.encode())
+        assert process.returncode is not None
+        return process.returncode, printed.decode()
+
     # ---- the end of a run ----
 
     def undelivered(self) -> int:
@@ -160,10 +185,22 @@ class Machine:
 
     def count(self, condition: str) -> int:
         """Letters of which the condition (SQL) holds."""
+        return int(self._select(f"SELECT count(*) FROM letters WHERE {condition}")[0][0])  # noqa: S608 -- a condition that a test wrote
+
+    def letters_of(self, addresses: Collection[str]) -> list[tuple[str, str]]:
+        """The ids of the reset letters for these addresses, and the addresses."""
+        rows = self._select("SELECT id, address FROM letters WHERE kind = 'reset' ORDER BY seq")
+        return [(id_, address) for id_, address in rows if address in addresses]
+
+    def lease_until(self, address: str) -> float:
+        """Until when the newest letter for an address is held; 0 if it is not."""
+        rows = self._select("SELECT address, lease_until FROM letters ORDER BY seq")
+        return [until or 0.0 for asked_for, until in rows if asked_for == address][-1]
+
+    def _select(self, sql: str) -> list[tuple[Any, ...]]:
         connection = sqlite3.connect(f"file:{self.setup.folder / DATABASE}?mode=ro", uri=True, timeout=30)
         try:
-            (count,) = connection.execute(f"SELECT count(*) FROM letters WHERE {condition}").fetchone()  # noqa: S608 -- a condition of this folder's tests
-            return int(count)
+            return connection.execute(sql).fetchall()
         finally:
             connection.close()
 
@@ -199,7 +236,12 @@ class Machine:
             words = [word for name, value in special.items() if value for word in (name, str(value))]
             command = ["tests.faults.launch"] if words else ["resetsvc", "serve"]
             command += ["--bind", f"127.0.0.1:{port}", *words]
-        settings = {
+        return ServiceProcess(name, command, self._settings, setup.folder, port)
+
+    @property
+    def _settings(self) -> dict[str, str]:
+        setup = self.setup
+        return {
             "RESETSVC_DATABASE_URL": f"sqlite:///{setup.folder / DATABASE}",
             "RESETSVC_SECRET_KEY": KEY,
             "RESETSVC_PUBLIC_URL": "http://127.0.0.1:8000",
@@ -212,7 +254,6 @@ class Machine:
             "RESETSVC_ARGON2_MEMORY": "8192",
             "RESETSVC_ARGON2_TIME": "1",
         }
-        return ServiceProcess(name, command, settings, setup.folder, port)
 
     def _seed_database(self) -> list[str]:
         """Accounts, some of them disabled; the addresses to ask for: those, and some that are nobody's."""

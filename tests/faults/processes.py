@@ -108,6 +108,12 @@ class ServiceProcess:
         await self._reading
         return code
 
+    def listens(self) -> bool:
+        """Whether it takes new connections."""
+        assert self.port is not None
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
     async def stop(self, number: signal.Signals = signal.SIGTERM, *, within: float = 60.0) -> int:
         self.send(number)
         async with asyncio.timeout(within):

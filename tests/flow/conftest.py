@@ -49,7 +49,7 @@ async def seen(response: Response) -> Seen:
     headers = sorted((name.lower(), value) for name, value in response.headers.items())
     return Seen(
         response.status_code,
-        tuple((name, value) for name, value in headers if name != "date"),
+        tuple((name, value) for name, value in headers if name not in ("date", "server-timing")),
         await body_of(response),
     )
 
@@ -206,7 +206,8 @@ class RememberedAccounts:
     swap_fails: Exception | None = None
     get_fails: Exception | None = None
     find_fails: Exception | None = None
-    before_swap: Callable[[], None] = lambda: None
+    found_under: dict[str, str] = field(default_factory=dict)
+    before_swap: Callable[[], Awaitable[None]] | None = None
 
     def put(self, address: str, *, mailed_to: str | None = None, account_id: str | None = None) -> Account:
         """Add an account that is found under `address`, with its mail going to `mailed_to`."""
@@ -215,8 +216,6 @@ class RememberedAccounts:
         self.passwords[account.id] = OLD_PASSWORD
         self.found_under[address] = account.id
         return account
-
-    found_under: dict[str, str] = field(default_factory=dict)
 
     async def find(self, addresses: Sequence[str]) -> Mapping[str, Account]:
         if self.find_fails is not None:
@@ -237,7 +236,8 @@ class RememberedAccounts:
         return password
 
     async def swap(self, unit: Connection, account: Account, sealed: str) -> bool:
-        self.before_swap()
+        if self.before_swap is not None:
+            await self.before_swap()
         if self.swap_fails is not None:
             raise self.swap_fails
         if self.by_id[account.id].credential != account.credential:

@@ -1,5 +1,6 @@
 """Asking for a reset: what is answered, to whom the mail goes, and that nobody learns who has an account."""
 
+import contextlib
 import sqlite3
 from typing import Any
 
@@ -95,9 +96,8 @@ async def test_the_request_is_in_the_file_before_it_is_answered(running: Running
     running.mailbox.close_for_now()
     await running.ask()
     path = running.service.settings.database_url.removeprefix("sqlite:///")
-    with sqlite3.connect(path) as other:
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as other:
         assert other.execute("SELECT address, state FROM letters").fetchall() == [(ANN, "queued")]
-    other.close()
 
 
 @pytest.mark.parametrize(
@@ -159,13 +159,13 @@ async def test_fields_that_nobody_knows_are_ignored(ann: Running) -> None:
     assert {row["address"] for row in await ann.letters()} == {ANN}
 
 
-@pytest.mark.parametrize(
-    "locale", [7, None, True, ["de"], {"de": 1}, "", "xx", "\ud800", "../../etc", "d" * 9000]
-)
-async def test_a_locale_of_any_kind_harms_nothing(ann: Running, locale: object) -> None:
-    answer = await ann.client.post("/reset-password", json={"email": ANN, "locale": locale})
-    assert answer.status_code == 200
-    assert (await ann.mailbox.next_mail()).subject == "Reset your password"
+async def test_a_locale_of_any_kind_harms_nothing(start: Start) -> None:
+    running = await start(limit_per_account="")
+    await running.accounts.add(ANN, OLD_PASSWORD)
+    for locale in (7, None, True, ["de"], {"de": 1}, "", "xx", "\ud800", "../../etc", "\0", "d" * 9000):
+        answer = await running.client.post("/reset-password", json={"email": ANN, "locale": locale})
+        assert answer.status_code == 200, locale
+        assert (await running.mailbox.next_mail()).subject == "Reset your password"
 
 
 async def test_a_client_that_hangs_up_at_any_moment_tears_nothing(start: Start) -> None:

@@ -89,6 +89,7 @@ async def test_a_program_is_told_what_the_password_needs(ann: Running) -> None:
     answer = await ann.client.get(mail.link_path, headers=FORMS["json"])
     assert await answer.get_json() == {
         "status": "open",
+        "username": ANN,
         "password": {"min_length": 15, "max_length": 1024},
     }
 

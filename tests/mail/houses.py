@@ -4,9 +4,10 @@ import asyncio
 import email
 import email.policy
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from quart import Quart
@@ -21,6 +22,7 @@ from tests.mail.senders import AT_ONCE, PATIENT, SOON
 from tests.support.accepted_mail import AcceptedMail
 from tests.support.relay_on_order import RelayOnOrder
 
+T = TypeVar("T")
 OLD, NEW = "an old password of hers", "four unrelated words of mine"
 
 
@@ -45,17 +47,20 @@ class House:
         return await self.service.store.read(sql.count_by_state)
 
     async def until_states(self, **expected: int) -> None:
-        """Look again and again: the record comes after the relay's answer, and nothing announces it."""
-        async with asyncio.timeout(SOON):
-            while await self.states() != expected:
-                pass
+        await self._until(self.states, lambda seen: seen == expected)
 
     async def until_attempts(self, attempts: int) -> None:
-        async with asyncio.timeout(SOON):
-            while True:
-                letters = await self.service.store.read(lambda unit: sql.list_letters(unit, None, 10))
-                if sum(int(letter["attempts"]) for letter in letters) >= attempts:
-                    return
+        async def count() -> int:
+            letters = await self.service.store.read(lambda unit: sql.list_letters(unit, None, 10))
+            return sum(int(letter["attempts"]) for letter in letters)
+
+        await self._until(count, lambda seen: seen >= attempts)
+
+    async def _until(self, look: Callable[[], Awaitable[T]], holds: Callable[[T], bool]) -> None:
+        """Look again and again: what is on record comes after the relay's answer, and nothing announces it."""
+        end = asyncio.get_running_loop().time() + SOON
+        while not holds(seen := await look()):
+            assert asyncio.get_running_loop().time() < end, f"still {seen}"
 
 
 @asynccontextmanager

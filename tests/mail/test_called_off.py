@@ -2,7 +2,7 @@
 
 import asyncio
 
-from resetsvc.relay.verdict import Verdict
+from resetsvc.relay.verdict import Attempt, Verdict
 from tests.mail.senders import sending_to
 from tests.support.relay_on_order import Fault, RelayOnOrder
 
@@ -25,19 +25,25 @@ async def test_a_letter_that_is_called_off_leaves_no_lane_and_no_trace() -> None
         assert (await sender.send()).verdict is SENT
 
 
-async def test_letters_that_are_called_off_while_they_wait_wake_the_next_one() -> None:
-    """One of them may have been woken for a lane in the very moment."""
+async def test_a_letter_that_is_called_off_just_as_a_lane_is_free_for_it_wakes_the_next_one() -> None:
+    """Else that one would wait for ever: the lane lies idle, and nobody else will tell."""
     async with RelayOnOrder() as relay, sending_to(relay, connections=1) as sender:
         slow = relay.order(Fault.hold("DOT"), times=1)
-        first = sender.begin()
+
+        async def send_and_call_the_next_off() -> Attempt:
+            attempt = await sender.send()
+            woken.cancel()  # in the same turn of the loop in which its lane was given back
+            return attempt
+
+        first = asyncio.create_task(send_and_call_the_next_off())
         await slow.reached()
-        woken, waiting, last = sender.begin(), sender.begin(), sender.begin()
+        waiting, woken, last = sender.begin(), sender.begin(), sender.begin()
         await asyncio.sleep(0)
         waiting.cancel()
-        first.add_done_callback(lambda _: woken.cancel())
         slow.release()
-        assert (await last).verdict is SENT
-        assert (await first).verdict is SENT
+        assert (await last).verdict is Verdict.SENT
+        assert (await first).verdict is Verdict.SENT
         await asyncio.wait({woken, waiting})
+        assert woken.cancelled()
         assert waiting.cancelled()
         assert sender.open_lanes == [1]

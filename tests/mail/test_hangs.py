@@ -1,13 +1,17 @@
 """A relay that says nothing, or drips: an attempt ends in its time, and costs nobody else anything."""
 
 import asyncio
+import socket
 
 import pytest
 
+from resetsvc.relay.lane import CannotOpen, open_lane
+from resetsvc.relay.url import parse_relay_url
 from resetsvc.relay.verdict import Verdict
 from tests.mail.senders import IMPATIENT, sending_to
 from tests.mail.test_replies import LOGGED_IN, both_ways, well_equipped
-from tests.support.relay_on_order import Fault, Offers, RelayOnOrder, Step, Tls
+from tests.support.certificates import server_context
+from tests.support.relay_on_order import Fault, Offers, RelayOnOrder, Step, Tls, client_context
 
 BEFORE_A_LETTER: tuple[Step, ...] = ("CONNECT", "BANNER", "EHLO", "STARTTLS", "AUTH")
 WITH_A_LETTER: dict[Step, Verdict] = {
@@ -50,7 +54,6 @@ async def test_a_handshake_that_hangs_ends_in_its_time_and_its_connection_too(tl
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
 async def test_a_relay_that_hangs_inside_tls_keeps_no_connection_of_ours(tls: Tls) -> None:
-    """A close in good form waits half a minute for the relay's own: meanwhile probes would pile connections up."""
     async with (
         RelayOnOrder(tls=tls, credentials=LOGGED_IN) as relay,
         sending_to(relay, timeout=IMPATIENT, probe_pauses=(0.1,)) as sender,
@@ -59,6 +62,29 @@ async def test_a_relay_that_hangs_inside_tls_keeps_no_connection_of_ours(tls: Tl
         assert (await sender.send()).verdict is Verdict.RELAY_DOWN
         await relay.until(lambda: relay.connections >= 4)
         assert relay.most_open == 1
+
+
+async def test_a_relay_that_hangs_inside_tls_is_left_without_waiting_for_its_goodbye() -> None:
+    """An end in good form waits half a minute for the relay's own: meanwhile probes would pile connections up."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet_and_hang() -> None:
+            connection, _ = listening.accept()
+            connection.settimeout(LONGEST)
+            with (
+                connection.dup() as wire,
+                server_context("good").wrap_socket(connection, server_side=True) as relay,
+            ):
+                relay.sendall(b"220 relay.test\r\n")
+                relay.recv(1000)
+                while wire.recv(1000):  # until the client's end; TimeoutError if it does not come
+                    pass
+
+        hanging = asyncio.create_task(asyncio.to_thread(greet_and_hang))
+        address = parse_relay_url(f"smtps://127.0.0.1:{listening.getsockname()[1]}")
+        with pytest.raises(CannotOpen, match="no reply within"):
+            await open_lane(address, timeout=IMPATIENT, tls=client_context())
+        await hanging
 
 
 @both_ways

@@ -56,23 +56,28 @@ async def test_the_next_relay_takes_over_when_the_first_refuses_us(kind: str) ->
         assert status.why_down.verdict is OURS
 
 
-async def test_a_refused_log_in_is_not_tried_so_often_that_the_relay_locks_us_out() -> None:
-    async with RelayOnOrder(credentials=LOGGED_IN) as relay:
-        relay.credentials = ("me", "another secret")
-        address = relay.url
-        relay.credentials = LOGGED_IN
-        assert parse_relay_url(address).password == "another secret"
-        relay.order(Fault.drop("AUTH"), times=1)
-        async with sending_to(relay, our_fault_pause=3600.0) as sender:
-            relay.credentials = ("me", "changed meanwhile")
-            assert (await sender.send()).verdict is Verdict.RELAY_DOWN  # dropped: a matter for quick probes
-            await relay.until(lambda: relay.connections == 2)
-            await relay.until(lambda: relay.open_connections == 0)
-            assert (await sender.send()).verdict is Verdict.RELAY_DOWN
-            why = sender.outbox.status()[0].why_down
-            assert why is not None
-            assert (why.verdict, why.code) == (OURS, 535)
-            assert relay.connections == 2
+@pytest.mark.parametrize("found_out_by_a_probe", [False, True])
+async def test_a_refused_log_in_is_not_tried_so_often_that_the_relay_locks_us_out(
+    found_out_by_a_probe: bool,
+) -> None:
+    """Another relay, that is merely down, is probed many times meanwhile."""
+    async with (
+        RelayOnOrder(credentials=LOGGED_IN) as strict,
+        RelayOnOrder() as down,
+        sending_to(strict, down, our_fault_pause=3600.0) as sender,
+    ):
+        if found_out_by_a_probe:
+            strict.order(Fault.drop("AUTH"), times=1)
+        refused = strict.order(Fault.reply("AUTH", 535, "wrong password", close=True))
+        down.order(Fault.reply("BANNER", 421, "closed"))
+        assert (await sender.send()).verdict is Verdict.RELAY_DOWN
+        await refused.reached()
+        until_then = down.connections
+        await down.until(lambda: down.connections >= until_then + 10)
+        assert refused.struck == 1
+        why = sender.outbox.status()[0].why_down
+        assert why is not None
+        assert (why.verdict, why.code) == (OURS, 535)
 
 
 async def test_a_log_in_that_cannot_be_checked_at_the_moment_is_the_relays_fault() -> None:

@@ -24,9 +24,9 @@ CORE = (
 )
 NOT_CORE = {"web/openapi.py"}  # describes, decides nothing
 # Today's number and about a twentieth more: room to mend, none to grow. Raising it is a decision, so write why.
-# Beyond the 1,200 that the style asks for, since relay/ holds an SMTP session of its own (pipelining, the look at the
-# lease before the body), which a library would otherwise hide.
-MOST_LINES = 2420  # 2302 today
+# Twice the 1,200 that the style hopes for. A third is relay/, an SMTP session of its own (pipelining, the look at the
+# lease before the body) that a library would otherwise hide; the formatter's one argument a line is much of the rest.
+MOST_LINES = 2550  # 2430 today
 
 LONGEST_FILE = 300
 LONGER_FILES = {

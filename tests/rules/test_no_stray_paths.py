@@ -13,8 +13,7 @@ STRAY = re.compile(
     r"/(?:home|Users)/[a-z]|/ro"
     + r"ot/|/wo"
     + r"rk/|C:\\\\Users|pypi\.or"
-    + r"g|files\.pythonhosted|\.inter"
-    + r"nal\b|index-u"
+    + r"g|files\.pythonhosted|index-u"
     + r"rl|extra-in"
     + r"dex"
 )

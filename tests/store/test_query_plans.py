@@ -74,6 +74,10 @@ EVERY_DAY: dict[str, tuple[str, Statement]] = {
         "letters_account",
         lambda c: letters.drop_waiting_resets(c, "1", "cancelled", NOW),
     ),
+    "drop unseen resets": (
+        "letters_deadline",
+        lambda c: letters.drop_unseen_resets(c, ["a@example.com"], "cancelled", NOW),
+    ),
     "find by id": ("letters_id", lambda c: letters.find_letters(c, "ab")),
     "attempts of a letter": ("attempts_letter", lambda c: letters.attempts_of(c, "0")),
     "erase": ("letters_finished", lambda c: letters.erase_finished(c, NOW + 99, 5)),

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -121,6 +122,31 @@ def test_two_processes_migrate_at_once(path: Path, url: str) -> None:
     connection = sqlite3.connect(path)
     assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(schema.REVISION,)]
     connection.close()
+
+
+async def test_a_migration_looks_at_nothing_before_it_has_the_lock(path: Path, url: str) -> None:
+    """Two that both saw the old revision would both run what is missing."""
+    schema.upgrade(url)
+    begun, loop = asyncio.Event(), asyncio.get_running_loop()
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        statements.append(statement)
+        loop.call_soon_threadsafe(begun.set)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        task = asyncio.create_task(asyncio.to_thread(schema.upgrade, url))
+        await begun.wait()
+        done, _ = await asyncio.wait([task], timeout=0.2)
+        assert not done
+        assert statements == ["BEGIN IMMEDIATE"]
+    finally:
+        holder.close()
+        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
+    await task
 
 
 @pytest.fixture

@@ -217,6 +217,7 @@ async def test_a_letter_beyond_ascii_goes_only_where_that_is_offered() -> None:
         ("queued as 0123456789abcdef0123456789abcdef", "queued as 0123456789abcdef0123456789abcdef"),
         ("\x1b[2J\x07bell\tand\r\0", "[2J bell and"),
         ("x" * 300, "x" * 200),
+        ("550 <ann@example.com>: no such user", "550 <a***@example.com>: no such user"),
         ("y" * 180 + "0123456789abcdef0123456789abcdef.abcdef.Ab", "y" * 180 + "[link]"),
     ],
 )  # fmt: skip -- one line a case

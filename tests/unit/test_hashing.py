@@ -138,7 +138,8 @@ async def test_whoever_comes_when_too_many_wait_is_told_at_once(hasher: Hasher) 
     tasks = [asyncio.create_task(hasher.verify(stored, "four unrelated words")) for _ in range(49)]
     await asked_so_far(tasks)
     with pytest.raises(Busy):
-        await hasher.verify(stored, "four unrelated words")
+        async with asyncio.timeout(5):
+            await hasher.verify(stored, "four unrelated words")
     with pytest.raises(Busy):
         await hasher.hash("four unrelated words")
     stored.gate.set()
@@ -158,7 +159,8 @@ async def test_a_caller_who_hangs_up_frees_the_place_only_when_the_thread_is_don
     await asyncio.gather(running, return_exceptions=True)
     assert running.cancelled()
     with pytest.raises(Busy):
-        await hasher.verify(stored, "four unrelated words")
+        async with asyncio.timeout(5):
+            await hasher.verify(stored, "four unrelated words")
     stored.gate.set()
     await asyncio.gather(*waiting)
     assert await hasher.verify(stored, "four unrelated words")

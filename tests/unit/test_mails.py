@@ -5,15 +5,19 @@ import unicodedata
 from dataclasses import replace
 from email.utils import parseaddr
 from pathlib import Path
+from typing import Any
 
 import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import TemplateError
 
-from resetsvc.compose.composer import UnusableAddress, require_single_recipient
+from resetsvc.compose.composer import Composer, UnusableAddress, require_single_recipient
+from resetsvc.i18n import Languages
 from resetsvc.letters import ClaimedLetter
+from resetsvc.templates import Templates
 from tests.unit.mails import LETTER, NOTICE, NOW, RECIPIENT, Seen, Workshop, headers, parsed, part, urls
 
 BOTH = pytest.mark.parametrize("letter", [LETTER, NOTICE], ids=["reset", "notice"])
@@ -317,6 +321,30 @@ def test_no_address_on_record_adds_a_header(
 # ---- templates and languages ----
 
 
+class CountedTemplates(Templates):
+    """Knows how often a template was asked for."""
+
+    asked_for = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "get":
+            self.asked_for += 1
+        return super().__getattribute__(name)
+
+
+def test_templates_are_rendered_at_the_start_and_never_for_a_letter(tmp_path: Path) -> None:
+    """Rendering costs more than all the rest of a letter; this holds the cost down without a clock."""
+    workshop = Workshop(tmp_path)
+    templates = CountedTemplates(Languages())
+    composer = Composer(workshop.settings, templates, workshop.tokens, workshop.clock.clock)
+    composer.prepare_all()
+    at_the_start = templates.asked_for
+    assert at_the_start > 0
+    for letter in (LETTER, NOTICE, replace(LETTER, client=""), replace(NOTICE, client="2001:db8::1")):
+        composer.compose(letter, RECIPIENT, None)
+    assert templates.asked_for == at_the_start
+
+
 def own_templates(folder: Path, **files: str) -> Path:
     mails = folder / "templates" / "mails"
     mails.mkdir(parents=True)
@@ -370,8 +398,6 @@ def test_a_subject_with_a_link_in_it_is_found_at_the_start(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("template", ["{{ lnik }}", "{% if lnik %}a{% endif %}", "{{ link"])
 def test_a_typing_error_in_a_template_is_found_at_the_start(template: str, tmp_path: Path) -> None:
-    from jinja2 import TemplateError
-
     with pytest.raises(TemplateError):
         Workshop(tmp_path, templates=own_templates(tmp_path, reset__html=template)).composer.prepare_all()
 

@@ -86,11 +86,12 @@ def _public_url(settings: Settings) -> Finding:
 def _templates(settings: Settings) -> Finding:
     try:
         templates = Templates(Languages(settings.locales), settings.templates)
+        templates.compile_pages()
         clock = Clock()
         Composer(settings, templates, Tokens(settings.keys, settings.token_ttl, clock), clock).prepare_all()
     except Exception as error:
-        return "templates", False, f"a mail cannot be composed: {error}"
-    return "templates", True, f"mails in {', '.join(templates.languages.names)}"
+        return "templates", False, f"a page or a mail cannot be made: {error}"
+    return "templates", True, f"pages and mails in {', '.join(templates.languages.names)}"
 
 
 async def _database(settings: Settings) -> Finding:

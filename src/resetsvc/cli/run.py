@@ -39,6 +39,7 @@ def serve(bind: str | None, config: Path | None) -> None:
 
     async def main() -> None:
         stop = server.Stop()
+        stop.also(lambda: log.info("stopping"))
 
         async def ready(_: Service) -> None:
             server.freeze_garbage()
@@ -59,6 +60,7 @@ def dispatch() -> None:
 
     async def main() -> None:
         stop = server.Stop()
+        stop.also(lambda: log.info("stopping"))
         async with open_service(settings):
             server.freeze_garbage()
             log.info("dispatching")

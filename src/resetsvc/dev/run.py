@@ -143,6 +143,8 @@ def _listen(ports: dict[str, int]) -> dict[str, socket.socket]:
 
 def _say_where(port: int, mailbox_port: int, smtp_port: int, data_dir: Path) -> None:
     command = "resetsvc" if shutil.which("resetsvc") else sys.argv[0]  # `make run` is not on the PATH
+    if command.endswith("__main__.py"):  # started as `python -m resetsvc`
+        command = f"{sys.executable} -m resetsvc"
     click.echo(
         f"""
 resetsvc runs on this machine only. Open:

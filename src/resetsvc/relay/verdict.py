@@ -4,9 +4,13 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from resetsvc.addresses import mask_address
+
 # The id that a token signs is enough to tell one; what may follow it in a quoted link goes with it.
 # A token (resetsvc/tokens.py). With its dot: without, it may be the relay's own queue id, which is worth keeping.
 _TOKEN = re.compile(r"[0-9a-f]{32}(?:\.|%2e)[\w.%-]*", re.IGNORECASE)
+# Relays name the recipient that they refuse. From the beginning of a word only: a long one is looked through once.
+_ADDRESS = re.compile(r"""(?<![^\s<>"'(),:;[\]])[^\s<>"'(),:;[\]@]+@[^\s<>"'(),:;[\]]+""")
 
 
 class Verdict(StrEnum):
@@ -59,7 +63,8 @@ def presentable(text: str) -> str:
     It may also steer a terminal, and bytes that were no UTF-8 are lone surrogates, which no database takes.
     """
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    return _TOKEN.sub("[link]", printable).strip()[:200]
+    masked = _ADDRESS.sub(lambda found: mask_address(found[0]), _TOKEN.sub("[link]", printable))
+    return masked.strip()[:200]
 
 
 def verdict_of(step: Step, code: int) -> Verdict:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 
 from resetsvc.errors import DatabaseUnusable, SchemaOutdated, SchemaTooNew
@@ -11,6 +12,9 @@ from resetsvc.store.sqlite import database_file
 # The newest file in migrations/versions. A constant, so that a start on a current schema need not load Alembic.
 REVISION = "0001"
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+# Alembic keeps what it works on in module globals: two apps that start in one process would tear at them.
+_one_at_a_time = threading.Lock()
 
 
 async def upgrade_if_needed(url: str) -> None:
@@ -30,7 +34,8 @@ def upgrade(url: str) -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["url"] = url
     try:
-        command.upgrade(config, "head")
+        with _one_at_a_time:
+            command.upgrade(config, "head")
     except CommandError as error:
         raise SchemaTooNew from error
     except DBAPIError as error:

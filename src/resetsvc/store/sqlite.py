@@ -173,6 +173,9 @@ class HeldConnection:
             if isinstance(error, sqlite3.Error):
                 # After a failed sync the pages in memory may differ from those on the disk: begin afresh.
                 clean = clean and "disk I/O" not in str(error)
+                if "locked" in str(error):
+                    # Each that waits would wait as long again, one after the other, and its client with it.
+                    self._refuse_all_that_wait()
                 refusal = CannotStore()
                 refusal.__cause__ = error
                 error = refusal

@@ -89,6 +89,7 @@ def _ask() -> Json:
 def _link_page(settings: Settings) -> Json:
     body = {
         "status": "open",
+        "username": "ann@example.com",
         "password": {"min_length": settings.password_min_length, "max_length": MAX_LENGTH},
     }
     return _operation(
@@ -258,7 +259,7 @@ _MEANING = {
 
 
 def _schema_of(example: Json) -> Json:
-    """The schema that an answer of ours has: exactly its fields, and constant words where it has words."""
+    """The schema that an answer of ours has: exactly its fields, and its status word for word."""
     properties: Json = {}
     for name, value in example.items():
         if isinstance(value, dict):
@@ -268,7 +269,7 @@ def _schema_of(example: Json) -> Json:
         elif isinstance(value, int):
             properties[name] = {"type": "integer"}
         else:
-            properties[name] = {"const": value}
+            properties[name] = {"const": value} if name == "status" else {"type": "string"}
     return {
         "type": "object",
         "properties": properties,

@@ -43,6 +43,10 @@ async def openapi() -> Response:
 def _require_ops_token() -> None:
     """404 without the right bearer token: who does not know it learns not even that there is such a page."""
     expected = parts().settings.ops_token
-    given = request.headers.get("authorization", "").removeprefix("Bearer ")
-    if expected is None or not hmac.compare_digest(given.encode(), expected.get_secret_value().encode()):
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if (
+        expected is None
+        or scheme.lower() != "bearer"  # RFC 9110 11.1: in any case
+        or not hmac.compare_digest(given.encode(), expected.get_secret_value().encode())
+    ):
         raise NotFound

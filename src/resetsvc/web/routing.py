@@ -2,6 +2,7 @@
 
 from quart import Quart, Response
 from quart.wrappers.base import BaseRequestWebsocket
+from werkzeug.exceptions import NotFound
 from werkzeug.routing import MapAdapter
 
 
@@ -24,6 +25,12 @@ class PathRouted(Quart):
             default_method=request.method,
             path_info=request.path,
         )
+
+    async def send_static_file(self, filename: str) -> Response:
+        try:
+            return await super().send_static_file(filename)
+        except OSError:  # a name longer than the file system takes
+            raise NotFound from None
 
 
 async def refuse_websocket() -> Response:

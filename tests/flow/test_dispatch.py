@@ -1,0 +1,389 @@
+"""After the answer: every letter reaches the mailbox or has its end on record, whatever goes wrong on the way."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resetsvc.relay.conversation import Envelope
+from resetsvc.relay.verdict import Attempt, Verdict
+from resetsvc.store import letters as sql
+from resetsvc.testing import HandClock, Mailbox
+from tests.flow.conftest import (
+    ANN,
+    OLD_PASSWORD,
+    RememberedAccounts,
+    Running,
+    Start,
+    until,
+    whole_clock,
+)
+
+BOB = "bob@example.com"
+
+
+class MailboxOnOrder(Mailbox):
+    """Answers as it is told, letter by letter; takes what it was told nothing about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.orders: deque[Verdict | Exception] = deque()
+        self.asked = 0
+        self.lanes = 1000
+        self.chokes_on: str | None = None
+        self.room_fails: list[Exception] = []
+        self.held: asyncio.Event | None = None
+        self.arrived = asyncio.Event()
+
+    def room(self) -> int:
+        if self.room_fails:
+            raise self.room_fails.pop()
+        return min(super().room(), self.lanes)
+
+    async def hand_over(self, compose: Callable[[], Envelope], may_send: Callable[[], bool]) -> Attempt:
+        self.asked += 1
+        self.arrived.set()
+        if self.held is not None:
+            await self.held.wait()
+        if self.chokes_on == compose().recipient:
+            raise ValueError("an error whose message holds https://reset.example.com/reset/0123")
+        order = self.orders.popleft() if self.orders else Verdict.SENT
+        if isinstance(order, Exception):
+            raise order
+        if order is Verdict.SENT:
+            return await super().hand_over(compose, may_send)
+        return Attempt(order, "mailbox", 451, "as it was told")
+
+
+async def started(
+    start: Start, *, leases_by_hand: bool = True, accounts: RememberedAccounts | None = None, **settings: Any
+) -> tuple[Running, MailboxOnOrder, HandClock]:
+    hand, mailbox = HandClock(), MailboxOnOrder()
+    clock = whole_clock(hand) if leases_by_hand else hand.clock
+    running = await start(clock=clock, outbox=mailbox, accounts=accounts, **settings)
+    if not isinstance(running.service.accounts, RememberedAccounts):
+        await running.accounts.add(ANN, OLD_PASSWORD)
+        await running.accounts.add(BOB, OLD_PASSWORD)
+    return replace(running, hand=hand), mailbox, hand
+
+
+async def in_state(running: Running, state: str) -> None:
+    """Wait until the first letter is in this state."""
+
+    async def reached() -> bool:
+        return bool((await running.letters())[0]["state"] == state)
+
+    await until(reached)
+
+
+async def tried(running: Running, attempts: int) -> None:
+    """Wait until so many attempts at the first letter are on record."""
+
+    async def reached() -> bool:
+        letter = (await running.letters())[0]
+        return bool(letter["attempts"] == attempts and letter["state"] != "sending")
+
+    await until(reached)
+
+
+async def test_letters_wait_for_a_closed_mailbox_and_leave_when_it_opens(ann: Running) -> None:
+    ann.mailbox.close_for_now()
+    await ann.ask()
+    await ann.rows("SELECT 1")
+    assert [(row["state"], row["attempts"]) for row in await ann.letters()] == [("queued", 0)]
+    ann.mailbox.open_again()
+    assert (await ann.mailbox.next_mail()).recipient == ANN
+
+
+async def test_what_is_refused_for_now_is_tried_again_after_growing_pauses(start: Start) -> None:
+    running, mailbox, hand = await started(start)
+    mailbox.orders.extend([Verdict.RETRY] * 7)
+    await running.ask()
+    for attempts, pause in enumerate((15, 45, 120, 300, 300, 300, 300), start=1):
+        await tried(running, attempts)
+        hand.advance(pause - 0.1)
+        running.wake()
+        await running.past_all_letters()
+        assert mailbox.asked == attempts, "too soon"
+        hand.advance(0.2)
+        running.wake()
+    await tried(running, 8)
+    letter = (await running.letters())[0]
+    assert (letter["state"], letter["attempts"]) == ("sent", 8)
+    attempts_kept = await running.rows(
+        "SELECT verdict, code FROM attempts WHERE letter_id = :id", id=letter["id"]
+    )
+    assert [(row["verdict"], row["code"]) for row in attempts_kept] == [("retry", 451)] * 7
+
+
+async def test_what_is_refused_for_good_is_not_tried_again(start: Start) -> None:
+    running, mailbox, hand = await started(start)
+    mailbox.orders.append(Verdict.FAILED)
+    await running.ask()
+    await in_state(running, "failed")
+    hand.advance(3600)
+    running.wake()
+    await running.past_all_letters()
+    assert mailbox.asked == 1
+    assert (await running.letters())[0]["reason"] == "451"
+
+
+@pytest.mark.parametrize("verdict", [Verdict.RELAY_DOWN, Verdict.OUR_FAULT])
+async def test_what_is_no_fault_of_the_letter_is_no_attempt_at_it(start: Start, verdict: Verdict) -> None:
+    running, mailbox, _ = await started(start)
+    mailbox.orders.extend([verdict] * 5)
+    await running.ask()
+    await running.mailbox.next_mail()
+    letter = (await running.letters_finished(1))[0]
+    assert (letter["state"], letter["attempts"]) == ("sent", 1)
+
+
+async def test_nothing_leaves_after_its_deadline(start: Start) -> None:
+    running, mailbox, hand = await started(start, delivery_deadline=3600)
+    mailbox.close_for_now()
+    await running.ask()
+    hand.advance(3600)
+    running.wake()
+    await in_state(running, "expired")
+    mailbox.open_again()
+    await running.past_all_letters()
+    assert mailbox.asked == 0
+    assert (await running.letters())[0]["reason"] == "deadline"
+
+
+async def test_a_letter_in_hand_at_its_deadline_is_withheld(start: Start) -> None:
+    running, mailbox, hand = await started(start, leases_by_hand=False, delivery_deadline=60)
+    mailbox.held = asyncio.Event()
+    await running.ask()
+    await mailbox.arrived.wait()
+    hand.advance(60)
+    mailbox.held.set()
+    await in_state(running, "expired")
+    assert mailbox.mails == []
+
+
+async def test_a_stalled_worker_whose_lease_ran_out_does_not_send_when_it_wakes(start: Start) -> None:
+    running, mailbox, hand = await started(start)
+    mailbox.held = asyncio.Event()
+    await running.ask()
+    await mailbox.arrived.wait()
+    hand.advance(10)  # longer than a lease
+    held, mailbox.held = mailbox.held, None
+    mailbox.arrived.clear()
+    held.set()
+    await mailbox.next_mail()  # claimed again, by whoever
+    await running.letters_finished(1)
+    assert len(mailbox.mails) == 1
+
+
+async def test_what_a_killed_process_held_is_taken_over_when_its_lease_ends(start: Start) -> None:
+    running, mailbox, hand = await started(start)
+    mailbox.close_for_now()
+    await running.ask()
+    now = hand.seconds
+    claimed = await running.service.store.unit(
+        lambda unit: sql.claim_due_letters(
+            unit, fresh=True, owner="killed", now=now, lease_until=now + 10, limit=9
+        )
+    )
+    assert len(claimed) == 1
+    mailbox.open_again()
+    hand.advance(9)
+    running.wake()
+    await running.ask(BOB)
+    assert (await mailbox.next_mail()).recipient == BOB  # so it has looked
+    assert (await running.letters())[0]["lease_owner"] == "killed"
+    hand.advance(1.5)
+    running.wake()
+    assert (await mailbox.next_mail()).recipient == ANN
+
+
+async def test_a_process_that_stops_puts_back_what_it_cannot_finish(start: Start) -> None:
+    first, _, hand = await started(start)
+    first.mailbox.close_for_now()
+    await first.ask()
+    await first.app.shutdown()
+    second = await start(clock=whole_clock(hand))
+    assert (await second.mailbox.next_mail()).recipient == ANN
+
+
+async def test_a_poison_letter_is_set_aside_and_harms_no_other(start: Start) -> None:
+    running, mailbox, hand = await started(start, limit_per_account="")
+    mailbox.chokes_on = ANN
+    await running.ask(ANN)
+    for attempts, pause in enumerate((15, 45, 0), start=1):
+        await running.mail_to(BOB)
+        await tried(running, attempts)
+        hand.advance(pause + 0.1)
+        running.wake()
+    letter = (await running.letters())[0]
+    assert (letter["state"], letter["reason"]) == ("failed", "unusable")
+    kept = await running.rows("SELECT reply FROM attempts WHERE letter_id = :id", id=letter["id"])
+    assert len(kept) == 3
+    assert all("ValueError" in row["reply"] and "reset/" not in row["reply"] for row in kept)
+    await running.mail_to(BOB)
+
+
+async def test_accounts_that_cannot_be_looked_up_hold_letters_and_lose_none(start: Start) -> None:
+    accounts = RememberedAccounts()
+    accounts.put(ANN)
+    running, mailbox, hand = await started(start, accounts=accounts)
+    accounts.find_fails = ConnectionError("the users are elsewhere, and elsewhere is down")
+    assert (await running.ask()).status_code == 200
+
+    async def put_back() -> bool:
+        letter = (await running.letters())[0]
+        return bool(letter["state"] == "queued" and letter["due_at"] > letter["asked_at"])
+
+    await until(put_back)
+    accounts.find_fails = None
+    hand.advance(5.1)
+    running.wake()
+    assert (await mailbox.next_mail()).recipient == ANN
+    assert (await running.letters_finished(1))[0]["attempts"] == 1
+
+
+async def test_a_database_that_fails_while_letters_are_claimed_only_delays_them(start: Start) -> None:
+    running, mailbox, _ = await started(start)
+    mailbox.close_for_now()
+    await running.ask()
+    await running.change("ALTER TABLE letters RENAME TO elsewhere")
+    mailbox.open_again()
+    assert (await running.ask()).status_code == 503  # by now it has looked, and failed
+    assert mailbox.asked == 0
+    await running.change("ALTER TABLE elsewhere RENAME TO letters")
+    running.wake()
+    assert (await mailbox.next_mail()).recipient == ANN
+
+
+async def test_a_database_that_fails_after_a_mail_left_makes_no_second_copy(start: Start) -> None:
+    running, mailbox, hand = await started(start)
+    mailbox.held = asyncio.Event()
+    await running.ask()
+    await mailbox.arrived.wait()
+    await running.change("ALTER TABLE letters RENAME TO elsewhere")
+    mailbox.held.set()
+    await mailbox.next_mail()
+    await running.rows("SELECT 1")
+    await running.change("ALTER TABLE elsewhere RENAME TO letters")
+    hand.advance(1)
+    running.wake()
+    await in_state(running, "sent")
+    assert len(mailbox.mails) == 1
+
+
+async def test_a_dispatcher_that_dies_is_started_again(start: Start) -> None:
+    running, mailbox, hand = await started(start)
+    mailbox.room_fails.append(RuntimeError("nobody expected this"))
+    running.wake()
+
+    async def dead() -> bool:
+        return not mailbox.room_fails
+
+    await until(dead)
+    hand.advance(60)
+    not_ready = await running.client.get("/readyz")
+    assert not_ready.status_code == 503
+    assert "dispatcher" in (await not_ready.get_json())["problems"]
+    assert (await running.ask()).status_code == 200  # taken all the same
+    assert (await mailbox.next_mail()).recipient == ANN
+    assert (await running.client.get("/readyz")).status_code == 200
+
+
+async def test_fresh_letters_leave_before_those_that_failed_before(start: Start) -> None:
+    running, mailbox, hand = await started(start, limit_per_account="")
+    mailbox.orders.extend([Verdict.RETRY] * 20)
+    for _ in range(20):
+        await running.ask(ANN)
+
+    async def all_failed_once() -> bool:
+        return all(row["attempts"] == 1 and row["state"] == "queued" for row in await running.letters())
+
+    await until(all_failed_once)
+    mailbox.close_for_now()
+    await running.ask(BOB)
+    hand.advance(30)
+    mailbox.lanes = 2
+    mailbox.open_again()
+    first = [(await mailbox.next_mail()).recipient for _ in range(2)]
+    assert BOB in first
+
+
+async def test_one_letter_that_hangs_holds_up_no_other(start: Start) -> None:
+    running, mailbox, _ = await started(start)
+    hanging = mailbox.held = asyncio.Event()
+    await running.ask(ANN)
+    await mailbox.arrived.wait()
+    mailbox.held = None
+    await running.ask(BOB)
+    assert (await mailbox.next_mail()).recipient == BOB
+    hanging.set()
+    assert (await mailbox.next_mail()).recipient == ANN
+
+
+async def test_after_the_retention_time_address_and_client_are_gone_from_every_file(
+    start: Start, tmp_path: Path
+) -> None:
+    hand = HandClock()
+    first = await start(clock=hand.clock, retention_days=30)
+    secret = "somebody-who-wants-to-be-forgotten@example.com"
+    await first.ask(secret, scope_base={"client": ("203.0.113.77", 1)})
+    await first.letters_finished(1)
+    hand.advance(86400)
+    first.mailbox.close_for_now()
+    await first.ask("still-waiting@example.com")
+
+    def is_anywhere(text: str) -> bool:
+        return any(text.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+    assert is_anywhere(secret)
+    hand.advance(29 * 86400 - 60)
+    again = await start(clock=hand.clock, retention_days=30, dispatch=False)
+    assert len(await again.letters()) == 2
+    await first.app.shutdown()
+    await again.app.shutdown()
+    hand.advance(120)
+    third = await start(clock=hand.clock, retention_days=30, delivery_deadline=600_000)
+
+    async def erased() -> bool:
+        return all(row["address"] != secret for row in await third.letters())
+
+    await until(erased)
+
+    async def gone() -> bool:
+        return not is_anywhere(secret) and not is_anywhere("203.0.113.77")
+
+    await until(gone)
+    assert is_anywhere("still-waiting@example.com")
+
+
+async def test_of_many_letters_none_is_lost_and_none_comes_twice_whatever_is_said_of_them(
+    start: Start,
+) -> None:
+    running, mailbox, hand = await started(start)
+    people = [f"person{number}@example.com" for number in range(30)]
+    for person in people:
+        await running.accounts.add(person, OLD_PASSWORD)
+    chance = random.Random(7)  # noqa: S311 -- the same orders in every run
+    said: list[Verdict | Exception] = [
+        Verdict.RETRY,
+        Verdict.RELAY_DOWN,
+        Verdict.OUR_FAULT,
+        Verdict.WITHHELD,
+        ValueError("odd"),
+    ]
+    mailbox.orders.extend(chance.choice(said) for _ in range(45))
+    await asyncio.gather(*(running.ask(person) for person in people))
+
+    async def all_ended() -> bool:
+        hand.advance(2)
+        running.wake()
+        return all(row["finished_at"] is not None for row in await running.letters())
+
+    await until(all_ended)
+    assert sorted(mail.recipient for mail in mailbox.mails) == sorted(people)
