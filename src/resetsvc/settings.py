@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         8, ge=1, le=256, description="Connections to each relay, at most, from one process."
     )
     smtp_timeout: float = Field(30, gt=0, le=600, description="Seconds for one SMTP step.")
-    mail_from: str = Field(description="The sender: `Example <no-reply@example.com>`.")
+    mail_from: str = Field(max_length=320, description="The sender: `Example <no-reply@example.com>`.")
     password_min_length: int = Field(
         15, ge=8, le=128, description="Characters that a new password needs at least."
     )
@@ -375,6 +375,8 @@ def _unknown_names() -> list[str]:
         and name.upper() not in known
         and not name.upper().startswith(_NOT_SETTINGS_PREFIX)
     ]
+    if "resetsvc_config" in {name.lower() for name in dotenv}:
+        problems.append("RESETSVC_CONFIG (in .env) has to be set in the environment")
     config = os.environ.get("RESETSVC_CONFIG")
     if config and not Path(config).is_file():
         problems.append("RESETSVC_CONFIG names a file that does not exist")
@@ -405,7 +407,8 @@ def _checked_key(value: SecretStr) -> SecretStr:
         raise ValueError(
             f"needs at least {_SECRET_KEY_LENGTH} characters: `resetsvc keygen` makes a good one"
         )
-    if len(set(key)) < _SECRET_KEY_DIFFERENT_CHARACTERS:
+    period = (key + key).find(key, 1)  # after how many characters it begins anew
+    if len(set(key)) < _SECRET_KEY_DIFFERENT_CHARACTERS or period < _SECRET_KEY_LENGTH:
         raise ValueError("repeats a few characters, so it can be guessed: `resetsvc keygen` makes a good one")
     return value
 

@@ -39,12 +39,13 @@ class HastyIntake:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._unfinished: set[asyncio.Task[None]] = set()
+        self._unfinished: set[asyncio.Task[str]] = set()
 
-    async def accept(self, address: str, *, client: str, locale: str | None) -> None:
+    async def accept(self, address: str, *, client: str, locale: str | None) -> str:
         task = asyncio.create_task(self._intake.accept(address, client=client, locale=locale))
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
+        return "an id that will be known later"
 
 
 class Through:

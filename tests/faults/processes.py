@@ -40,7 +40,8 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
     }
-    return {**kept, "PYTHONPATH": str(ROOT), **settings}
+    beside_us = os.pathsep.join((str(ROOT / "src"), str(ROOT)))  # and not what else may be installed
+    return {**kept, "PYTHONPATH": beside_us, **settings}
 
 
 class ServiceProcess:

@@ -75,7 +75,7 @@ EVERY_DAY: dict[str, tuple[str, Statement]] = {
         lambda c: letters.drop_waiting_resets(c, "1", "cancelled", NOW),
     ),
     "drop unseen resets": (
-        "letters_deadline",
+        "letters_address",
         lambda c: letters.drop_unseen_resets(c, ["a@example.com"], "cancelled", NOW),
     ),
     "find by id": ("letters_id", lambda c: letters.find_letters(c, "ab")),

@@ -13,6 +13,7 @@ import structlog
 
 from resetsvc.clock import Clock
 from resetsvc.compose.composer import Composer, UnusableAddress
+from resetsvc.dispatch.destinations import Destinations
 from resetsvc.dispatch.gatekeeper import Gatekeeper
 from resetsvc.dispatch.outcomes import Outcome, record_outcomes
 from resetsvc.errors import CannotStore
@@ -75,6 +76,7 @@ class Dispatcher:
         self._stopping = False
         self._in_hand: set[asyncio.Task[None]] = set()
         self._leases: dict[str, Lease] = {}  # of the letters in hand, by id
+        self._destinations = Destinations(clock)
         self._database_fails = False
         self._tidied_at = float("-inf")
         self.seen_alive_at = (
@@ -137,7 +139,8 @@ class Dispatcher:
 
     async def _take_on_letters(self) -> bool:
         """Claim what there is room for and start on it; True if there may be more."""
-        room = self._outbox.room() - len(self._in_hand)
+        # Letters that wait for word from their domain use no lane: others go past them.
+        room = self._outbox.room() - len(self._in_hand) + self._destinations.waiting
         if room <= 0:
             return False
         held_until = self._clock.monotonic() + self._lease
@@ -235,9 +238,7 @@ class Dispatcher:
         may_send: Callable[[], bool],
     ) -> None:
         try:
-            attempt = await self._outbox.hand_over(
-                lambda: self._composer.compose(letter, recipient, language), may_send
-            )
+            attempt = await self._attempt(letter, recipient, language, may_send)
         except UnusableAddress as error:
             attempt = Attempt(Verdict.FAILED, "none", None, str(error))
         except Exception as error:
@@ -248,6 +249,22 @@ class Dispatcher:
         outcome = Outcome(letter, attempt, self._clock.now(), self._clock.chance())
         await self._record(outcome)
         self._on_outcome(outcome)
+
+    async def _attempt(
+        self, letter: ClaimedLetter, recipient: str, language: str | None, may_send: Callable[[], bool]
+    ) -> Attempt:
+        domain = recipient.rpartition("@")[2].lower()
+        leave = await self._destinations.enter(domain)
+        if leave is None:
+            return Attempt(Verdict.POSTPONED, "none", None, "its domain does not answer at the moment")
+        attempt: Attempt | None = None
+        try:
+            attempt = await self._outbox.hand_over(
+                lambda: self._composer.compose(letter, recipient, language), may_send
+            )
+        finally:
+            self._destinations.leave(leave, attempt)
+        return attempt
 
     async def _record(self, outcome: Outcome) -> None:
         """Put it on record, however long the database takes: what is not on record is sent again."""

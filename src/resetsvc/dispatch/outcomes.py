@@ -9,6 +9,8 @@ from resetsvc.store import letters as sql
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
 
+POSTPONED_FOR = 10.0  # seconds, give or take a half
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -40,7 +42,9 @@ async def record_outcomes(store: Store, owner: str, outcomes: Sequence[Outcome])
     async def work(unit: Connection) -> None:
         if sent:
             await sql.mark_sent(unit, sent)
-        await sql.insert_attempts(unit, [_attempt_row(outcome) for outcome in others])
+        tried = [outcome for outcome in others if outcome.attempt.verdict is not Verdict.POSTPONED]
+        if tried:
+            await sql.insert_attempts(unit, [_attempt_row(outcome) for outcome in tried])
         failed = [
             (outcome.letter.id, str(outcome.attempt.code or "unusable"))
             for outcome in others
@@ -64,4 +68,6 @@ def _later(outcome: Outcome) -> tuple[str, float, int]:
     """When a letter is due again. Only what a relay said or did about the letter itself counts as an attempt at it."""
     if outcome.attempt.verdict is Verdict.RETRY:
         return outcome.letter.id, outcome.at + retry_pause(outcome.letter.attempts + 1, outcome.chance), 1
+    if outcome.attempt.verdict is Verdict.POSTPONED:
+        return outcome.letter.id, outcome.at + POSTPONED_FOR * (0.5 + outcome.chance), 0
     return outcome.letter.id, outcome.at, 0

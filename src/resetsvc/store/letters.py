@@ -314,7 +314,7 @@ async def drop_unseen_resets(
     await connection.execute(
         """
         UPDATE letters SET state = 'dropped', reason = :reason, finished_at = :now
-        WHERE state = 'queued' AND deadline_at > :now AND kind = 'reset' AND account_id IS NULL
+        WHERE state = 'queued' AND kind = 'reset' AND account_id IS NULL
           AND address IN (SELECT value FROM json_each(:addresses))
         """,
         {"addresses": as_json(addresses), "reason": reason, "now": now},

@@ -49,6 +49,7 @@ def upgrade() -> None:
         sqlite_where=queued,
         postgresql_where=queued,
     )
+    op.create_index("letters_address", "letters", ["address"], sqlite_where=queued, postgresql_where=queued)
     op.create_index(
         "letters_deadline", "letters", ["deadline_at"], sqlite_where=queued, postgresql_where=queued
     )
