@@ -207,6 +207,7 @@ class RememberedAccounts:
     get_fails: Exception | None = None
     find_fails: Exception | None = None
     found_under: dict[str, str] = field(default_factory=dict)
+    hides_credentials: bool = False  # as in front of a system that tells nothing of them
     before_swap: Callable[[], Awaitable[None]] | None = None
 
     def put(self, address: str, *, mailed_to: str | None = None, account_id: str | None = None) -> Account:
@@ -242,6 +243,9 @@ class RememberedAccounts:
             raise self.swap_fails
         if self.by_id[account.id].credential != account.credential:
             return False
+        if self.hides_credentials:
+            self.passwords[account.id] = sealed
+            return True
         self.by_id[account.id] = replace(account, credential=f"after {account.credential}")
         self.passwords[account.id] = sealed
         return True

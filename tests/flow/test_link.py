@@ -413,9 +413,10 @@ async def test_a_link_signed_with_an_older_key_works_until_that_key_is_removed(s
     running = await start(secret_key=OLDER_KEY)
     await running.accounts.add(ANN, OLD_PASSWORD)
     mail = await running.mail_to()
+    await running.app.shutdown()
     rotated = await start(secret_key=KEY, secret_key_fallbacks=(OLDER_KEY,))
     assert (await rotated.client.get(mail.link_path)).status_code == 200
-    removed = await start(secret_key=KEY)
+    removed = await start(secret_key=KEY, dispatch=False)
     assert (await removed.client.get(mail.link_path)).status_code == 410
     fresh = await rotated.mail_to()
     assert (await removed.client.get(fresh.link_path)).status_code == 200
@@ -427,6 +428,7 @@ async def test_links_outlive_a_restart_and_dead_ones_stay_dead(start: Start) -> 
     await running.accounts.add("bob@example.com", OLD_PASSWORD)
     used, open_ = await running.mail_to(), await running.mail_to("bob@example.com")
     await use_it(running, used)
+    await running.app.shutdown()
     again = await start(limit_per_account="")
     assert (await again.client.get(used.link_path)).status_code == 410
     assert (await again.client.get(open_.link_path)).status_code == 200

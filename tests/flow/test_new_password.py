@@ -1,11 +1,13 @@
 """The new password: set once, whole or not at all, by whoever holds a link that works; and told to the owner."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 from quart.testing import connections
 
+from resetsvc.accounts.builtin import BuiltinAccounts
 from resetsvc.clock import Clock, new_id
 from resetsvc.testing import HandClock
 from tests.flow.conftest import (
@@ -72,6 +74,21 @@ async def test_of_fifty_at_once_exactly_one_wins(ann: Running) -> None:
     assert (await ann.mailbox.next_mail()).subject == "Your password was changed"
     kinds = [row["kind"] for row in await ann.letters_finished(2)]
     assert kinds == ["reset", "notice"]
+
+
+async def test_a_link_works_once_where_the_accounts_cannot_tell_a_change(start: Start) -> None:
+    accounts = RememberedAccounts(hides_credentials=True)
+    account = accounts.put(ANN)
+    running = await start(accounts=accounts, limit_per_account="")
+    older, mail = await running.mail_to(), await running.mail_to()
+    passwords = [f"{NEW_PASSWORD}, number {number}" for number in range(10)]
+    answers = await asyncio.gather(
+        *(running.set_password(mail.link_path, password) for password in passwords)
+    )
+    won = [password for password, answer in zip(passwords, answers, strict=True) if answer.status_code == 200]
+    assert [accounts.passwords[account.id]] == won
+    assert (await running.set_password(mail.link_path)).status_code == 410
+    assert (await running.set_password(older.link_path)).status_code == 410
 
 
 async def test_of_two_links_used_at_once_exactly_one_wins(start: Start) -> None:
@@ -247,6 +264,38 @@ async def test_a_password_changed_elsewhere_while_ours_is_hashed_wins(start: Sta
     assert [row["kind"] for row in await running.letters_finished(1)] == [
         "reset"
     ]  # and no notice of a change
+
+
+class SlowAccounts(BuiltinAccounts):
+    """The built-in accounts, with something happening while a password is hashed."""
+
+    def __init__(self) -> None:
+        """Without a store: the service has none yet when it is handed its accounts."""
+
+    def join(self, others: BuiltinAccounts, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        vars(self).update(vars(others))
+        self.meanwhile = meanwhile
+
+    async def seal(self, password: str) -> str:
+        await self.meanwhile()
+        return await super().seal(password)
+
+
+async def test_the_built_in_accounts_swap_only_what_they_were_asked_to(start: Start) -> None:
+    """Two processes on one database: one hashes while the other sets a password."""
+    first = await start()
+    await first.accounts.add(ANN, OLD_PASSWORD)
+    accounts = SlowAccounts()
+    second = await start(accounts=accounts, dispatch=False)
+
+    async def changed_elsewhere() -> None:
+        await first.change("UPDATE accounts SET password_hash = 'set elsewhere' WHERE address = :a", a=ANN)
+
+    accounts.join(first.accounts, changed_elsewhere)
+    mail = await first.mail_to()
+    assert (await second.set_password(mail.link_path)).status_code == 410
+    assert [row["password_hash"] for row in await first.rows("SELECT * FROM accounts")] == ["set elsewhere"]
+    assert [row["kind"] for row in await first.letters_finished(1)] == ["reset"]
 
 
 # ---- both or neither ----

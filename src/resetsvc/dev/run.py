@@ -25,7 +25,7 @@ from resetsvc.settings import Settings, load_settings
 HOST = "127.0.0.1"
 CONFIG_NAME = "resetsvc.toml"
 DEMO_ADDRESS = "demo@example.com"
-DEMO_PASSWORD = "the demo account's first password"  # noqa: S105 -- made up, for a demo, and printed
+DEMO_PASSWORD = "the demo account's first password"  # noqa: S105 -- made up, for a demo, and printed at the start
 
 
 def run_dev(*, port: int, mailbox_port: int, smtp_port: int, data_dir: Path) -> None:
@@ -152,7 +152,7 @@ resetsvc runs on this machine only. Open:
   Ask for a reset   http://{HOST}:{port}/reset-password
   Mailbox           http://{HOST}:{mailbox_port}/
 
-  Demo account      {DEMO_ADDRESS}
+  Demo account      {DEMO_ADDRESS} (password: {DEMO_PASSWORD})
   SMTP catcher      {HOST}:{smtp_port}
   Kept in           {data_dir}/
   Other commands    RESETSVC_CONFIG={data_dir / CONFIG_NAME} {command} letters list
