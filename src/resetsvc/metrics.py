@@ -26,6 +26,9 @@ class Metrics:
         self._requests = Counter(
             "resetsvc_requests", "Answers, by route and status.", ["route", "status"], registry=registry
         )
+        self._request_counters: dict[
+            tuple[str, int], Counter
+        ] = {}  # looking a child up costs more than counting
         self._attempts = Counter(
             "resetsvc_attempts",
             "Attempts at letters, by relay and verdict.",
@@ -64,7 +67,10 @@ class Metrics:
         self._lanes = Gauge("resetsvc_lanes_open", "Connections to the relay.", ["relay"], registry=registry)
 
     def count_request(self, route: str, status: int) -> None:
-        self._requests.labels(route, str(status)).inc()
+        counter = self._request_counters.get((route, status))
+        if counter is None:
+            counter = self._request_counters[route, status] = self._requests.labels(route, str(status))
+        counter.inc()
 
     def count_attempt(self, outcome: Outcome) -> None:
         self._attempts.labels(outcome.attempt.relay, outcome.attempt.verdict).inc()

@@ -33,8 +33,7 @@ class SecurityHeaders:
             )
 
     async def put_on(self, response: Response) -> Response:
-        for name, value in self._headers.items():
-            response.headers[name] = value
+        response.headers.extend(self._headers)
         if request.path.startswith(STATIC_PREFIX) and response.status_code in (200, 304):
             # Named by their content: a changed file has another address.
             response.headers["Cache-Control"] = f"public, max-age={YEAR}, immutable"
