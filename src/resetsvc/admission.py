@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from resetsvc.accounts import Account
 from resetsvc.letters import ClaimedLetter, DropReason
 
+CLOCK_SKEW = 60.0  # seconds that another machine's clock may be ahead
+
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
@@ -54,7 +56,11 @@ def decide(
     accounts -- by the address that was asked for; earlier -- by account id; muted -- account ids
     budget   -- None: no limit, and no merging of requests that wait together
     """
-    known: dict[str, list[Earlier]] = {account: list(letters) for account, letters in earlier.items()}
+    # What was sent in a time to come, was sent before the clock was put back: it would use up budgets until then.
+    known: dict[str, list[Earlier]] = {
+        account: [one for one in others if one.sent_at is None or one.sent_at <= now + CLOCK_SKEW]
+        for account, others in earlier.items()
+    }
     decisions = []
     for letter in letters:
         account = accounts.get(letter.address)

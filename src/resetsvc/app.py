@@ -31,6 +31,7 @@ from resetsvc.limits import ClientLimits
 from resetsvc.links import Links
 from resetsvc.logs import quieten
 from resetsvc.metrics import Metrics
+from resetsvc.passwords.breach import open_breach_check
 from resetsvc.passwords.common import common_passwords
 from resetsvc.passwords.hashing import Hasher
 from resetsvc.relay.relays import Outbox, Relays
@@ -40,6 +41,8 @@ from resetsvc.store import schema
 from resetsvc.store.database import Store
 from resetsvc.templates import Templates
 from resetsvc.tokens import Tokens
+from resetsvc.trail import Trail
+from resetsvc.version import __version__
 from resetsvc.web.ask import ask
 from resetsvc.web.cancel import cancel
 from resetsvc.web.confirm import confirm
@@ -90,6 +93,9 @@ async def open_service(
         store = Store(settings.database_url, on_done=metrics.count_unit)
         await store.open()
         stack.push_async_callback(store.close)
+        trail = Trail(store, settings.keys, clock)
+        await trail.start()
+        stack.push_async_callback(trail.close)
 
         accounts = accounts or BuiltinAccounts(store, hasher, clock)
         tokens = Tokens(settings.keys, settings.token_ttl, clock)
@@ -133,6 +139,7 @@ async def open_service(
                 outbox,
                 clock,
                 retention=settings.retention_days * 86400.0,
+                link_lifetime=float(settings.token_ttl),
             )
             await supervisor.start()
             stack.push_async_callback(supervisor.stop)
@@ -151,7 +158,9 @@ async def open_service(
         )
         stack.push_async_callback(intake.close)
         await stack.enter_async_context(metrics.watch_the_loop())
+        breached = await stack.enter_async_context(open_breach_check(settings.breach_url))
         links = Links(tokens, store, accounts)
+        trail.note_start(schema.REVISION, version=__version__, settings=settings.told())
         yield Service(
             settings=settings,
             clock=clock,
@@ -162,7 +171,7 @@ async def open_service(
                 settings=settings,
                 pages=Pages(settings, templates),
                 intake=intake,
-                limits=ClientLimits(settings.client_limit, settings.limit_storage_url),
+                limits=ClientLimits(settings.client_limit, settings.limit_storage_url, trail.note_limit_hit),
                 links=links,
                 confirm=Confirm(
                     links,
@@ -170,11 +179,14 @@ async def open_service(
                     accounts,
                     tokens,
                     clock,
+                    trail,
                     min_length=settings.password_min_length,
                     product_name=settings.product_name,
+                    breached=breached,
                     on_notice=wake,
                 ),
-                cancel=Cancel(links, store, clock),
+                cancel=Cancel(links, store, clock, trail),
+                trail=trail,
                 metrics=metrics,
                 figures=lambda: metrics.text(store, taken_outbox),
                 readiness=lambda: readiness(store, supervisor, taken_outbox),

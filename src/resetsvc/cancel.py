@@ -2,6 +2,7 @@
 
 import structlog
 
+from resetsvc.audit import Event
 from resetsvc.clock import Clock
 from resetsvc.letters import DropReason, short_id
 from resetsvc.links import Links
@@ -9,6 +10,7 @@ from resetsvc.store import letters as sql
 from resetsvc.store import mutes
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
+from resetsvc.trail import Trail
 
 log = structlog.stdlib.get_logger("resetsvc.cancel")
 
@@ -18,12 +20,13 @@ MUTE = 86400.0  # seconds
 class Cancel:
     """Stops resets that their account's owner did not ask for."""
 
-    def __init__(self, links: Links, store: Store, clock: Clock) -> None:
+    def __init__(self, links: Links, store: Store, clock: Clock, audit: Trail) -> None:
         self._links = links
         self._store = store
         self._clock = clock
+        self._audit = audit
 
-    async def stop_resets(self, token: str, *, mute: bool) -> None:
+    async def stop_resets(self, token: str, *, mute: bool, client: str) -> None:
         """End all open links of the account that this link is for; with `mute`, send it no reset mail for a day.
 
         Raises LinkDoesNotWork where the link does not work (then it can do no harm either).
@@ -38,6 +41,8 @@ class Cancel:
             await sql.drop_unseen_resets(unit, known_as, DropReason.CANCELLED, now)
             if mute:
                 await mutes.mute_account(unit, account.id, now + MUTE)
+            about = {"letter": opened.link.letter_id, "account": account.id, "address": account.address}
+            await self._audit.record(unit, Event.RESETS_CANCELLED, **about, client=client, muted=mute)
 
         await self._store.unit(work)
         log.info(

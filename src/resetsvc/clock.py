@@ -15,17 +15,24 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
+def uptime() -> float:
+    """Seconds that never jump, and go on while the machine sleeps where the system counts those (Linux)."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """What the service asks when it needs to know the time or to toss a coin.
 
     now        -- seconds since 1970 UTC; what is stored, signed and shown
     monotonic  -- seconds that never jump; for leases and pauses within one process
+    uptime     -- seconds that never jump either; by these a jump of `now` is told from time that passed
     new_id     -- a letter's or a lease owner's id
     chance     -- a number from 0 up to 1; jitter only, never a secret
     """
 
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
+    uptime: Callable[[], float] = uptime
     new_id: Callable[[], str] = new_id
     chance: Callable[[], float] = random.random

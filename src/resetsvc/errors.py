@@ -62,6 +62,15 @@ class DiskFull(CannotStore):
 class LinkDoesNotWork(ResetError):
     """This link does not work any more, or never did."""
 
+    def __init__(self, letter: str | None = None, why: str | None = None) -> None:
+        """For the audit trail alone, and only if the token was once signed by us: no answer tells any of this.
+
+        letter -- the beginning of the letter's id
+        """
+        super().__init__()
+        self.letter = letter
+        self.why = why
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:

@@ -109,6 +109,10 @@ def _sentence(reason: Reason, catalog: NullTranslations) -> str:
             ) % {"n": reason.limit}
         case "common":
             return _("This is one of the passwords that are tried first. Choose one that is harder to guess.")
+        case "breached":
+            return _(
+                "This password is known from a data breach, so attackers try it. Choose one that you use nowhere else."
+            )
         case "too_simple":
             return _(
                 "This is a row of the same or neighbouring characters. Choose one that is harder to guess."

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import structlog
@@ -20,11 +21,18 @@ log = structlog.stdlib.get_logger("resetsvc.limits")
 class ClientLimits:
     """Counts requests by client and purpose: asking and trying links have a budget each.
 
-    limit -- None: no limit
+    limit  -- None: no limit
+    on_hit -- told of each request that is refused: the purpose, and the client
     """
 
-    def __init__(self, limit: RateLimitItem | None, storage_url: str) -> None:
+    def __init__(
+        self,
+        limit: RateLimitItem | None,
+        storage_url: str,
+        on_hit: Callable[[str, str], None] = lambda _purpose, _client: None,
+    ) -> None:
         self._limit = limit
+        self._on_hit = on_hit
         self._window = SlidingWindowCounterRateLimiter(open_storage(storage_url))
 
     async def spend(self, purpose: str, client: str) -> None:
@@ -43,6 +51,7 @@ class ClientLimits:
         except StorageError as error:
             log.error("client limits cannot be counted", error=type(error).__name__)
             return
+        self._on_hit(purpose, client)
         raise TooManyRequests(max(1, math.ceil(free_again - time.time())))
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from resetsvc.accounts import Account, Accounts
 from resetsvc.errors import LinkDoesNotWork
-from resetsvc.letters import Link
+from resetsvc.letters import Link, short_id
 from resetsvc.store import letters as sql
 from resetsvc.store.database import Store
 from resetsvc.tokens import Tokens
@@ -34,9 +34,9 @@ class Links:
         letter_id = self._tokens.read(token)
         link = await self._store.read(lambda connection: sql.get_open_link(connection, letter_id))
         if link is None:
-            raise LinkDoesNotWork
+            raise LinkDoesNotWork(short_id(letter_id), "ended")  # used, revoked, or never meant to be sent
         account = await self._accounts.get(link.account_id)
         # A password or an address that changed since the letter was admitted kills the link, whoever changed it.
         if account is None or not account.active or account.credential != link.credential:
-            raise LinkDoesNotWork
+            raise LinkDoesNotWork(short_id(letter_id), "account_changed")
         return OpenLink(link, account)

@@ -22,6 +22,10 @@ TALKATIVE = (
     "quart.serving",
     "asyncio",
     "alembic",
+    "httpx",
+    "httpcore",
+    "httpcore.connection",
+    "httpcore.http11",
 )
 
 

@@ -3,11 +3,16 @@
 All problems are told at once, by the name that the person typed, and without the value: it may be a secret.
 """
 
+import contextlib
 import os
 import re
+import shlex
+import stat
 import tomllib
+from collections.abc import Collection
 from email.utils import parseaddr
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -35,6 +40,15 @@ _NOT_SETTINGS = {"RESETSVC_CONFIG"}
 _NOT_SETTINGS_PREFIX = "RESETSVC_TEST_"
 _SECRET_KEY_LENGTH = 32
 _SECRET_KEY_DIFFERENT_CHARACTERS = 8
+
+# What `resetsvc.testing` signs with: everybody can read it, so no service may.
+TEST_KEY = "a key for tests, and for nothing else: 0123456789"
+# What people leave in from an example, as it reads in lower case without spaces and signs (CVE-2023-27524).
+_LEFT_FROM_AN_EXAMPLE = (
+    *("changeme", "changethis", "replaceme", "replacethis", "placeholder", "insecure", "notasecret"),
+    *("yoursecret", "mysecretkey", "supersecret", "secretkeyhere", "secretgoeshere", "keygoeshere"),
+    *("examplekey", "thisisasecret", "correcthorsebattery", "qwertyuiop", "asdfghjkl", "loremipsum"),
+)
 
 Texts = Annotated[tuple[str, ...], NoDecode]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
@@ -89,6 +103,10 @@ class Settings(BaseSettings):
     mail_from: str = Field(max_length=320, description="The sender: `Example <no-reply@example.com>`.")
     password_min_length: int = Field(
         15, ge=8, le=128, description="Characters that a new password needs at least."
+    )
+    breach_url: str | None = Field(
+        None,
+        description="Where to ask whether a new password is known from a breach, such as `https://api.pwnedpasswords.com/range`; it learns five digits of a hash. Needs the extra `breach`. None: nobody is asked.",
     )
     argon2_memory: int = Field(19456, ge=8192, le=4194304, description="KiB of memory for one Argon2id hash.")
     argon2_time: int = Field(2, ge=1, le=100, description="Passes of Argon2id over that memory.")
@@ -211,6 +229,15 @@ class Settings(BaseSettings):
             _safe_url(value)
         return value or None
 
+    @field_validator("breach_url")
+    @classmethod
+    def _is_breach_url(cls, value: str | None) -> str | None:
+        if value:
+            _safe_url(value, "what is asked tells of a password")
+            if "?" in value or "#" in value:
+                raise ValueError("ends after its path: no ? and no #")
+        return value or None
+
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -326,6 +353,14 @@ class Settings(BaseSettings):
         """The path under which the service is reached, without a slash at its end; empty at the root."""
         return urlsplit(self.public_url).path.rstrip("/")
 
+    def told(self) -> dict[str, object]:
+        """All settings as the audit trail may hold them: no secrets, and of a URL only where it leads."""
+        # Not by going through the object: the keys that `keys` found out stand there beside the settings.
+        return {name: _told(getattr(self, name)) for name in Settings.model_fields} | {
+            "smtp_url": [relay.name for relay in self.relays],
+            "mail_from": parseaddr(self.mail_from)[1].rpartition("@")[2],
+        }
+
     def reset_link(self, token: str) -> str:
         return self.reset_url.replace("{public_url}", self.public_url).replace("{token}", token)
 
@@ -354,6 +389,9 @@ def load_settings(**overrides: object) -> Settings:
         problems.append(f"RESETSVC_CONFIG cannot be read: {error}")
     except UnicodeDecodeError:
         problems.append(".env or the file named by RESETSVC_CONFIG is not UTF-8 text")
+    else:
+        problems += _keys_known_to_all(settings)
+    problems += _keys_that_others_can_read(overrides)
     if problems:
         raise WrongSettings(sorted(set(problems)))
     return settings
@@ -410,10 +448,73 @@ def _checked_key(value: SecretStr) -> SecretStr:
     period = (key + key).find(key, 1)  # after how many characters it begins anew
     if len(set(key)) < _SECRET_KEY_DIFFERENT_CHARACTERS or period < _SECRET_KEY_LENGTH:
         raise ValueError("repeats a few characters, so it can be guessed: `resetsvc keygen` makes a good one")
+    steps = sum(abs(ord(one) - ord(next_one)) <= 1 for one, next_one in pairwise(key))
+    if steps > len(key) / 2:
+        raise ValueError("counts up or down, so it can be guessed: `resetsvc keygen` makes a good one")
+    letters = "".join(filter(str.isalnum, key.lower()))
+    if any(words in letters for words in _LEFT_FROM_AN_EXAMPLE):
+        raise ValueError("is one from an example, so it can be guessed: `resetsvc keygen` makes a good one")
     return value
 
 
-def _safe_url(value: str) -> Any:
+def _keys_known_to_all(settings: Settings) -> list[str]:
+    """Not part of what a key must look like: the fixtures of `resetsvc.testing` do use this one."""
+    return [
+        f"{PREFIX}{name.upper()} is the one that tests are run with, and public: `resetsvc keygen` makes a good one"
+        for name, keys in {
+            "secret_key": (settings.secret_key,),
+            "secret_key_fallbacks": settings.secret_key_fallbacks,
+        }.items()
+        if any(key.get_secret_value() == TEST_KEY for key in keys)
+    ]
+
+
+def _keys_that_others_can_read(given: Collection[str]) -> list[str]:
+    """Keys that come from a file which its group or everybody may read; with the way out.
+
+    given -- names of settings that come from neither the environment nor a file
+    """
+    environment = {name.lower() for name in os.environ}
+    files: list[tuple[str, Collection[str]]] = []
+    dotenv = Settings.model_config.get("env_file")
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # told by load_settings; UnicodeDecodeError is a ValueError
+        names = DotEnvSettingsSource(Settings, env_file=dotenv).env_vars
+        files.append((str(dotenv), {name.lower().removeprefix(PREFIX.lower()) for name in names}))
+    config = os.environ.get("RESETSVC_CONFIG")
+    with contextlib.suppress(OSError, ValueError):
+        files.append((config or "", tomllib.loads(Path(config or "").read_text("utf-8"))))
+    problems = []
+    for name in ("secret_key", "secret_key_fallbacks"):
+        if name in given or f"{PREFIX}{name}".lower() in environment:
+            continue
+        file = next((file for file, names in files if name in names), None)
+        if file is not None and os.stat(file).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            problems.append(
+                f"{PREFIX}{name.upper()} stands in {file}, which others than its owner can read or write: "
+                f"chmod 600 {shlex.quote(file)}"
+            )
+    return problems
+
+
+def _told(value: object) -> object:
+    match value:
+        case SecretStr():
+            return "set"
+        case tuple():
+            return [_told(each) for each in value]
+        case str() if "://" in value:
+            scheme, _, rest = value.partition("://")
+            # With a user or password in it, where those end is for others to find out.
+            return f"{scheme}://{'…' if '@' in rest else re.split(r'[?#]', rest)[0]}"
+        case str() | int() | float() | None:
+            return value
+        case _:
+            return str(value)
+
+
+def _safe_url(value: str, why: str = "links carry a secret") -> Any:
     """Refuse whatever could send a token over the network in the clear, or would be no link in a mail."""
     try:
         parts = urlsplit(value)
@@ -432,5 +533,5 @@ def _safe_url(value: str) -> Any:
         and host not in ("localhost", "127.0.0.1", "::1")
         and not host.endswith(".localhost")
     ):
-        raise ValueError("has to be https://: links carry a secret (http:// only for loopback)")
+        raise ValueError(f"has to be https://: {why} (http:// only for loopback)")
     return parts

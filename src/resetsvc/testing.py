@@ -38,7 +38,7 @@ from resetsvc.clock import Clock, new_id
 from resetsvc.relay.conversation import Envelope
 from resetsvc.relay.relays import RelayStatus
 from resetsvc.relay.verdict import Attempt, Verdict
-from resetsvc.settings import Settings
+from resetsvc.settings import TEST_KEY, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,9 @@ class HandClock:
     clock: Clock = field(init=False)
 
     def __post_init__(self) -> None:
-        self.clock = Clock(now=lambda: self.seconds, new_id=new_id, chance=lambda: 0.5)
+        self.clock = Clock(
+            now=lambda: self.seconds, uptime=lambda: self.seconds, new_id=new_id, chance=lambda: 0.5
+        )
 
     def advance(self, seconds: float) -> None:
         self.seconds += seconds
@@ -182,7 +184,7 @@ def make_settings(folder: Path, **changes: Any) -> Settings:
         **{
             **defaults,
             "database_url": f"sqlite:///{folder / 'resetsvc.db'}",
-            "secret_key": "a key for tests, and for nothing else: 0123456789",
+            "secret_key": TEST_KEY,
             "public_url": "https://reset.example.com",
             "smtp_url": "smtp://127.0.0.1:1025?tls=none",
             "mail_from": "Example <no-reply@example.com>",

@@ -13,6 +13,7 @@ from itsdangerous import BadSignature, TimestampSigner, base64_decode, base64_en
 
 from resetsvc.clock import Clock
 from resetsvc.errors import LinkDoesNotWork
+from resetsvc.letters import short_id
 
 # One purpose, one derived key: a signature made for one is worthless for another (ASVS 9.2.2).
 _RESET = b"resetsvc.reset-link.1"
@@ -48,11 +49,10 @@ class Tokens:
             raise LinkDoesNotWork from None
         age = self._clock.now() - signed_at.timestamp()
         signature = token.rpartition(".")[2]
-        if (
-            not -CLOCK_SKEW <= age < self._lifetime
-            or base64_encode(base64_decode(signature)).decode() != signature
-        ):
+        if base64_encode(base64_decode(signature)).decode() != signature:
             raise LinkDoesNotWork
+        if not -CLOCK_SKEW <= age < self._lifetime:
+            raise LinkDoesNotWork(short_id(letter_id.decode("ascii")), "expired")
         return letter_id.decode("ascii")
 
     def message_id(self, letter_id: str) -> str:

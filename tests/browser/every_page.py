@@ -12,6 +12,7 @@ PAGES = (
     "check your inbox",
     "new password",
     "new password, while typing",
+    "new password, weak",
     "new password, long enough and shown",
     "new password, refused with reasons",
     "done",
@@ -58,11 +59,16 @@ async def every_page(
     yield "new password"
     await password.press_sequentially("tidewater1")
     yield "new password, while typing"
+    await password.fill("tidewater books 1")
+    await expect(page.get_by_text("Strength: weak").first).to_be_visible()
+    yield "new password, weak"
+    await password.fill("tidewater1")
     await change.click()
     await expect(page.get_by_role("alert")).to_contain_text("This password cannot be used")
     yield "new password, refused with reasons"
     await password.fill(NEW_PASSWORD)
     await page.get_by_role("button", name="Show password").click()
+    await expect(page.get_by_text("Strength: strong").first).to_be_visible()
     yield "new password, long enough and shown"
 
     await page.goto(mail.cancel_link)

@@ -32,7 +32,7 @@ SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 PAGES_SHEET = {
     "ask": "Ask",
     "check your inbox": "Check your inbox",
-    "new password, while typing": "Choose a new password",
+    "new password, weak": "Choose a new password",
     "new password, refused with reasons": "Refused, with reasons",
     "done": "Done",
     "cancel": "This was not me",

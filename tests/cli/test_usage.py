@@ -6,7 +6,7 @@ import pytest
 
 from resetsvc.version import __version__
 from tests.cli.conftest import Command
-from tests.cli.processes import one_line, run
+from tests.cli.processes import SECRETS, one_line, run
 
 COMMANDS = [
     ["serve"],
@@ -16,6 +16,8 @@ COMMANDS = [
     ["letters", "list"],
     ["letters", "show", "abc"],
     ["letters", "retry", "--failed"],
+    ["audit", "list"],
+    ["audit", "verify"],
 ]
 
 
@@ -133,8 +135,9 @@ async def test_a_process_tells_wrong_settings_in_one_line_too(tmp_path: Path) ->
 def test_settings_come_from_a_dotenv_and_a_toml_file_and_the_environment_wins(resetsvc: Command) -> None:
     folder = resetsvc.folder
     (folder / ".env").write_text(
-        f"RESETSVC_SECRET_KEY={'aB3dE5gH7jK9' * 3}\nRESETSVC_DATABASE_URL=sqlite:///from_dotenv.db\n"
+        f"RESETSVC_SECRET_KEY={SECRETS['key']}\nRESETSVC_DATABASE_URL=sqlite:///from_dotenv.db\n"
     )
+    (folder / ".env").chmod(0o600)
     (folder / "settings.toml").write_text(
         'public_url = "https://a.example"\nsmtp_url = "smtp://127.0.0.1:1?tls=none"\nmail_from = "a@b.example"\n'
         'database_url = "sqlite:///from_toml.db"\n'

@@ -20,7 +20,8 @@ import click
 from tests.faults.campaigns import everything, kill_and_kill_again
 from tests.faults.checker import Verdict
 from tests.faults.load import Load
-from tests.faults.machine import Machine, Setup, report
+from tests.faults.machine import Machine, Setup
+from tests.faults.report import report
 
 Campaign = Callable[[Machine, Load, Callable[[str], None]], Awaitable[None]]
 
@@ -29,7 +30,8 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--seed", type=int, default=7, show_default=True),
         click.option("--rate", type=click.FloatRange(1, 1000), default=80.0, help="Requests a second."),
-        click.option("--services", type=click.IntRange(1, 8), default=2, show_default=True),
+        click.option("--services", type=click.IntRange(1, 8), default=2, help="How many `serve`."),
+        click.option("--dispatchers", type=click.IntRange(0, 8), default=0, help="How many `dispatch`."),
         click.option(
             "--budget", type=click.IntRange(1), help="Mails to one account in an hour; merging with it."
         ),
@@ -82,6 +84,7 @@ def _run(
     seed: int,
     rate: float,
     services: int,
+    dispatchers: int,
     budget: int | None,
     as_json: bool,
     folder: Path | None,
@@ -97,7 +100,9 @@ def _run(
         assert running is not None
         for number in (signal.SIGTERM, signal.SIGINT):  # the processes of a run must not outlive it
             asyncio.get_running_loop().add_signal_handler(number, running.cancel)
-        made = Setup(keep.resolve(), seed=seed, serving=services, budget=budget, **setup)
+        made = Setup(
+            keep.resolve(), seed=seed, serving=services, dispatching=dispatchers, budget=budget, **setup
+        )
         async with Machine(made) as machine:
             async with machine.load(rate=rate) as load:
                 await campaign(machine, load, _Progress(began))

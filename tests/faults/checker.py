@@ -1,11 +1,12 @@
 """Compares the ledgers: what was lost, doubled, late, or should never have been. A pure function of what they hold."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 
+from tests.faults.figures import figures
 from tests.faults.ledgers import ANSWERED, REFUSED, Blow, Ledgers, Letter, Mail, Request
 
 
@@ -38,12 +39,14 @@ class Rules:
     budget   -- mails to one account in an hour; None: no limit and no merging
     lease    -- seconds; a stall or a lock that is shorter excuses no copy
     slack    -- seconds between our last look (lease, deadline, link) and the relay's taking the mail over
+    record   -- seconds between that and the record; also between a kill and the relay's taking what was under way
     """
 
     deadline: float
     budget: int | None = None
     lease: float = 10.0
     slack: float = 2.0
+    record: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +85,12 @@ class _Check:
         self.changed_at: defaultdict[str | None, list[float]] = defaultdict(list)
         for notice in self.notices:
             self.changed_at[notice.account_id].append(notice.asked_at)
-        self.excuses = sorted(
-            (blow for blow in ledgers.blows if _excuses(blow, rules)), key=lambda blow: blow.until
-        )
+        self.blows = sorted(ledgers.blows, key=lambda blow: blow.at)
 
     def verdict(self) -> Verdict:
         self._asked_and_stored()
-        for letter in self.resets:
-            self._reset(letter)
+        for letter in self.ledgers.letters:
+            self._outcome(letter)
         self._mails()
         self._changes()
         return Verdict(tuple(self.findings), figures(self.ledgers, self.copies))
@@ -122,7 +123,7 @@ class _Check:
 
     # ---- each letter's outcome ----
 
-    def _reset(self, letter: Letter) -> None:
+    def _outcome(self, letter: Letter) -> None:
         complaint = self._complaint(letter)
         if complaint is not None:
             self._tell(Kind.LOST, letter.id, complaint)
@@ -212,7 +213,7 @@ class _Check:
             if letter.state == "dropped" and letter.reason != "password_changed":
                 self._tell(Kind.PHANTOM, letter.id, f"mailed, and on record as dropped ({letter.reason})")
             self._times(letter, copies)
-            extra = unexcused_copies([copy.at for copy in copies], self.excuses, self.rules)
+            extra = unexcused_copies([copy.at for copy in copies], self.blows, self.rules)
             if extra:
                 what = f"{len(copies)} copies, {extra} of them without a reason"
                 self._tell(Kind.DOUBLED, letter.id, what)
@@ -271,11 +272,6 @@ class _Check:
             self._tell(Kind.TORN, name, "told that the password was changed, and there is no notice")
         if request.outcome == REFUSED and notices:
             self._tell(Kind.TORN, name, f"answered with {request.status}, and there is a notice")
-        for notice in notices:
-            if notice.state != "sent":
-                self._tell(Kind.LOST, notice.id, f"a notice, still {notice.state} at the end")
-            elif not self.copies.get(notice.message_id):
-                self._tell(Kind.LOST, notice.id, "a notice on record as sent, and no relay has it")
 
     def _passwords(self) -> None:
         last: dict[str | None, int | None] = {}
@@ -287,17 +283,19 @@ class _Check:
                 self._tell(Kind.TORN, account.id, what)
 
 
-def unexcused_copies(copies: Sequence[float], excuses: Iterable[Blow], rules: Rules) -> int:
-    """How many copies too many: between each and the one before, something must have been done to the service.
+def unexcused_copies(copies: Sequence[float], blows: Sequence[Blow], rules: Rules) -> int:
+    """How many copies too many: about the time of each but the last, something must have been done to the service.
 
     A kill excuses one copy of a letter, and one only; so does a stall or a lock. While the relay loses its answers,
-    each attempt may leave a copy.
+    each attempt may leave a copy. blows -- in the order in which they began
     """
-    left = list(excuses)
+    left = [blow for blow in blows if _excuses(blow, rules)]
     extra = 0
     for earlier, later in pairwise(copies):
+        recorded = min(later, _recorded_by(earlier, blows, rules))
         for blow in left:
-            if blow.at <= later and blow.until >= earlier - rules.slack:
+            before = rules.record if blow.kind == "kill" else rules.slack
+            if blow.at <= recorded and blow.until >= earlier - before:
                 if blow.kind != "relay":
                     left.remove(blow)
                 break
@@ -312,41 +310,14 @@ def _excuses(blow: Blow, rules: Rules) -> bool:
     return blow.kind in ("kill", "relay")
 
 
+def _recorded_by(at: float, blows: Sequence[Blow], rules: Rules) -> float:
+    """Until when a mail that the relay took at this time is on record; then no kill can bring it back."""
+    end = at + rules.record
+    for blow in blows:
+        if blow.kind in ("stall", "lock") and blow.at <= end and blow.until >= at:
+            end = max(end, blow.until + rules.record)
+    return end
+
+
 def _name(number: int | None) -> str:
     return "nobody" if number is None else f"request {number}"
-
-
-def figures(ledgers: Ledgers, copies: Mapping[str, Sequence[Mail]]) -> dict[str, object]:
-    """What a run did, for people and for the documentation."""
-    asked = [request for request in ledgers.requests if request.kind == "ask"]
-    changes = [request for request in ledgers.requests if request.kind == "change"]
-    mailed = {message_id: found for message_id, found in copies.items() if found}
-    ended = {request.number: request.ended for request in asked if request.outcome == ANSWERED}
-    waits = sorted(
-        copies[letter.message_id][0].at - answered
-        for letter in ledgers.letters
-        if copies.get(letter.message_id) and (answered := ended.get(letter.number or 0)) is not None
-    )
-    return {
-        "requests": _by(request.outcome for request in asked),
-        "statuses of refusals": _by(str(r.status) for r in ledgers.requests if r.outcome == REFUSED),
-        "password changes": _by(request.outcome for request in changes),
-        "letters": _by(f"{letter.state} {letter.reason or ''}".strip() for letter in ledgers.letters),
-        "mails": sum(map(len, mailed.values())),
-        "letters mailed": len(mailed),
-        "copies beyond the first": sum(len(found) - 1 for found in mailed.values()),
-        "most copies of one letter": max(map(len, mailed.values()), default=0),
-        "blows": _by(blow.what if blow.kind == "other" else blow.kind for blow in ledgers.blows),
-        "seconds from answer to relay": {
-            name: round(waits[min(int(share * len(waits)), len(waits) - 1)], 3)
-            for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
-            if waits
-        },
-    }
-
-
-def _by(words: Iterable[str]) -> dict[str, int]:
-    counted: defaultdict[str, int] = defaultdict(int)
-    for word in words:
-        counted[word] += 1
-    return dict(sorted(counted.items()))

@@ -5,7 +5,7 @@ Everything lives in one folder, on loopback, in processes that end with the mach
 
 import asyncio
 import contextlib
-import json
+import os
 import random
 import signal
 import sqlite3
@@ -132,6 +132,26 @@ class Machine:
         finally:
             victim.send(signal.SIGCONT)
             self.note("stall", at, victim.name)
+
+    async def freeze(self, victim: ServiceProcess) -> None:
+        """SIGSTOP at a moment when it does not write: stopped within a write it would keep the others from writing too."""
+        while True:
+            victim.send(signal.SIGSTOP)
+            await asyncio.to_thread(os.waitid, os.P_PID, victim.pid, os.WSTOPPED | os.WNOWAIT)
+            if self._can_be_written():
+                return
+            victim.send(signal.SIGCONT)
+            await asyncio.sleep(0.01)
+
+    def _can_be_written(self) -> bool:
+        connection = sqlite3.connect(self.setup.folder / DATABASE, timeout=0, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        finally:
+            connection.close()
+        return True
 
     @asynccontextmanager
     async def misbehaving(self, words: str) -> AsyncIterator[None]:
@@ -270,25 +290,3 @@ class Machine:
             )
         connection.close()
         return [account[1] for account in accounts] + [f"nobody{n}@people.test" for n in range(known // 10)]
-
-
-def report(verdict: Verdict, *, as_json: bool, **more: object) -> str:
-    """The verdict for a program, or for a person."""
-    told = {**more, **verdict.figures}
-    if as_json:
-        findings = [
-            {"kind": finding.kind, "id": finding.id, "what": finding.what} for finding in verdict.findings
-        ]
-        return json.dumps({"good": verdict.good, "findings": findings, **told}, indent=2)
-    lines = [f"{name}: {_in_words(value)}" for name, value in told.items()]
-    lines += [str(finding) for finding in verdict.findings[:50]]
-    if len(verdict.findings) > 50:
-        lines.append(f"... and {len(verdict.findings) - 50} findings more")
-    lines.append("nothing found" if verdict.good else f"{len(verdict.findings)} findings")
-    return "\n".join(lines)
-
-
-def _in_words(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{word} {count}" for word, count in value.items()) or "none"
-    return str(value)

@@ -214,9 +214,16 @@ def test_a_kill_just_before_the_relay_had_read_the_mail_excuses_its_copy() -> No
     assert copies(10.4, 20.4, blows=(kill(10.0),)) == []
 
 
-@pytest.mark.parametrize("at", [8.0, 20.5])
+@pytest.mark.parametrize("at", [8.0, 12.0, 20.5])
 def test_a_kill_at_another_time_excuses_nothing(at: float) -> None:
     assert copies(10.4, 20.4, blows=(kill(at),)) == [(Kind.DOUBLED, "L1")]
+
+
+@pytest.mark.parametrize("kind", ["stall", "lock"])
+def test_a_kill_may_come_later_where_a_short_stall_or_lock_held_the_record_up(kind: str) -> None:
+    short = Blow(kind, 10.5, 13.0)
+    assert copies(10.4, 20.4, blows=(short, kill(13.5))) == []
+    assert copies(10.4, 20.4, blows=(short, kill(15.0))) == [(Kind.DOUBLED, "L1")]
 
 
 @pytest.mark.parametrize("kind", ["stall", "lock"])
@@ -352,6 +359,12 @@ def test_a_change_that_was_not_answered_may_have_happened_or_not() -> None:
 def test_a_notice_that_no_relay_has_is_lost() -> None:
     assert torn(mails=[MAIL]) == {(Kind.LOST, "N1")}
     assert torn(letters=[CHANGED.letters[0], replace(NOTICE, state="queued")]) == {(Kind.LOST, "N1")}
+
+
+def test_a_notice_may_fail_only_if_a_relay_refused_it() -> None:
+    failed = replace(NOTICE, state="failed", reason="550", sent_at=None)
+    assert torn(letters=[CHANGED.letters[0], replace(failed, refusals=(550,))], mails=[MAIL]) == set()
+    assert torn(letters=[CHANGED.letters[0], failed], mails=[MAIL]) == {(Kind.LOST, "N1")}
 
 
 def test_a_notice_that_nobody_caused_is_a_phantom() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from tests.faults.campaigns import kill_and_kill_again
 from tests.faults.conftest import RelayHere
 from tests.faults.ledgers import ANSWERED, INITIAL_PASSWORD, UNKNOWN, Ledgers, password_of
-from tests.faults.machine import Machine, Setup, report
+from tests.faults.machine import Machine, Setup
+from tests.faults.report import report
 from tests.support.relay_on_order import Fault
 
 SOON = 60.0  # seconds; a busy machine is no fault of the service

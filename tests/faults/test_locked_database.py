@@ -3,12 +3,16 @@
 import asyncio
 import sqlite3
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from resetsvc.accounts import Account
+from resetsvc.app import create_app
 from resetsvc.errors import CannotStore
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
 from resetsvc.store.sqlite import BUSY_TIMEOUT
+from resetsvc.testing import Mailbox, make_settings
 
 
 async def note(connection: Connection) -> None:
@@ -31,3 +35,35 @@ async def test_all_that_wait_behind_a_lock_are_refused_together(tmp_path: Path) 
     assert [type(outcome) for outcome in outcomes] == [CannotStore] * 5
     assert took < 2 * BUSY_TIMEOUT  # and not five times as long
     assert kept == 1
+
+
+class LockedOnce:
+    """Accounts in the same database, which is locked at the first look."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    async def find(self, addresses: Sequence[str]) -> Mapping[str, Account]:
+        self.looks += 1
+        if self.looks == 1:
+            raise CannotStore
+        return {address: Account("ann", address, True, "as it was") for address in addresses}
+
+    async def get(self, account_id: str) -> Account | None:
+        raise AssertionError("nobody opens a link here")
+
+    async def seal(self, password: str) -> str:
+        raise AssertionError("nobody sets a password here")
+
+    async def swap(self, unit: Connection, account: Account, sealed: str) -> bool:
+        raise AssertionError("nobody sets a password here")
+
+
+async def test_letters_that_were_claimed_when_the_lock_came_are_not_held_for_ever(tmp_path: Path) -> None:
+    accounts, mailbox = LockedOnce(), Mailbox()
+    app = create_app(make_settings(tmp_path), accounts=accounts, outbox=mailbox, lease=0.5)
+    async with app.test_app():
+        await app.test_client().post("/reset-password", form={"email": "ann@people.test"})
+        mail = await mailbox.next_mail(timeout=20)
+    assert mail.recipient == "ann@people.test"
+    assert accounts.looks == 2

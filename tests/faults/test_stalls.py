@@ -31,7 +31,7 @@ async def stall_past_its_lease(machine: Machine, relay: RelayHere, *, renews_fir
         held = house.order(Fault.hold("DATA"), times=1)
         assert await load.ask(sleeper, FIRST) == ANSWERED
         await held.reached()
-        sleeper.send(signal.SIGSTOP)
+        await machine.freeze(sleeper)
         await other.start()
         await house.until(lambda: sent_to(relay, FIRST) == 1, within=SOON)
         assert await machine.until(lambda: machine.undelivered() == 0, within=SOON)

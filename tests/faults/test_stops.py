@@ -8,7 +8,8 @@ import pytest
 
 from tests.faults.conftest import RelayHere
 from tests.faults.ledgers import ANSWERED, UNKNOWN, Ledgers
-from tests.faults.machine import Machine, Setup, report
+from tests.faults.machine import Machine, Setup
+from tests.faults.report import report
 from tests.support.relay_on_order import Fault
 
 SOON = 60.0

@@ -125,12 +125,19 @@ class Running:
 
     async def past_all_letters(self) -> None:
         """Return once the dispatcher has dealt with every letter that was stored and due before this call."""
+        await self.past_all_letters_but_those_in_hand()
+
+        async def nothing_in_hand() -> bool:
+            return all(row["state"] != "sending" for row in await self.letters())
+
+        await until(nothing_in_hand)
+
+    async def past_all_letters_but_those_in_hand(self) -> None:
         before = len(await self.letters())
         assert (await self.ask("nobody@nowhere.example")).status_code == 200
 
         async def reached() -> bool:
-            rows = await self.letters()
-            return rows[before]["finished_at"] is not None and all(row["state"] != "sending" for row in rows)
+            return (await self.letters())[before]["finished_at"] is not None
 
         await until(reached)
 

@@ -1,5 +1,6 @@
 """What every answer is like: the form that was asked for, one shape for all errors, the same headers everywhere."""
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -255,7 +256,7 @@ async def test_websockets_are_refused_without_an_error(
 ) -> None:
     for path in ("/reset-password", "/nowhere"):
         with pytest.raises(connections.WebsocketResponseError) as refused:
-            async with running.client.websocket(path) as websocket:
+            async with asyncio.timeout(5), running.client.websocket(path) as websocket:
                 await websocket.receive()
         assert refused.value.response.status_code == 404
     assert caplog.records == []

@@ -20,6 +20,7 @@ DOORS = {
     "babel": {"resetsvc.i18n"},
     "click": {"resetsvc.cli", "resetsvc.dev.run"},
     "databases": {"resetsvc.store.sqlite"},
+    "httpx": {"resetsvc.passwords.breach"},
     "hypercorn": {"resetsvc.server", "resetsvc.dev.run"},
     "idna": {"resetsvc.addresses"},
     "itsdangerous": {"resetsvc.tokens"},

@@ -60,6 +60,19 @@ EVERY_DAY: dict[str, tuple[str, Statement]] = {
     ),
     "release all leases": ("letters_lease", lambda c: letters.release_leases(c, owner="o", now=NOW)),
     "give up at the deadline": ("letters_deadline", lambda c: letters.expire_letters(c, NOW)),
+    "move with a clock put forward": (
+        "letters_",
+        lambda c: letters.move_waiting_letters(c, asked_by=NOW, seconds=3600),
+    ),
+    "come back with a clock put back": (
+        "letters_due",
+        lambda c: letters.bring_back_letters(c, now=NOW - 3600, fresh_by=NOW - 3540, retries_by=NOW),
+    ),
+    "cut leases": ("letters_lease", lambda c: letters.cut_leases(c, longest=NOW, until=NOW)),
+    "end old links": (
+        "letters_finished",
+        lambda c: letters.end_old_links(c, after=0, until=NOW, not_yet=NOW + 60, now=NOW),
+    ),
     "earlier letters of an account": ("letters_account", lambda c: letters.earlier_resets(c, ["1"], NOW)),
     "admit": ("letters_id", lambda c: letters.admit_letters(c, [("0", "1", "c")], now=NOW)),
     "extend deadlines": ("letters_id", lambda c: letters.extend_deadlines(c, [("0", NOW)])),

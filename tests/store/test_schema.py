@@ -49,7 +49,7 @@ def do(path: Path, *statements: str) -> None:
 
 
 ROOT = Path(__file__).parent.parent.parent
-ALL = {"letters", "attempts", "mutes", "accounts", "alembic_version"}
+ALL = {"letters", "attempts", "mutes", "accounts", "audit", "audit_head", "alembic_version"}
 
 
 @pytest.fixture
@@ -158,8 +158,8 @@ def migrations(tmp_path: Path) -> Path:
 
 
 def add_migration(folder: Path, body: str) -> None:
-    (folder / "versions" / "0002_next.py").write_text(
-        f'import sqlalchemy as sa\nfrom alembic import op\nrevision = "0002"\ndown_revision = "{schema.REVISION}"\n'
+    (folder / "versions" / "next.py").write_text(
+        f'import sqlalchemy as sa\nfrom alembic import op\nrevision = "next"\ndown_revision = "{schema.REVISION}"\n'
         f"def upgrade():\n" + "".join(f"    {line}\n" for line in body.splitlines())
     )
 

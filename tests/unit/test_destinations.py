@@ -31,6 +31,12 @@ async def go(known: Destinations, domain: str) -> Pass:
     return leave
 
 
+async def time_out(known: Destinations, domain: str, seconds: Seconds) -> None:
+    leave = await go(known, domain)
+    seconds.now += SILENT_AFTER
+    known.leave(leave, TIMED_OUT)
+
+
 async def test_once_a_domain_has_answered_its_letters_go_on_all_lanes() -> None:
     known, _ = make()
     known.leave(await go(known, "good.example"), SENT)
@@ -69,7 +75,7 @@ async def test_letters_to_a_silent_domain_go_back_to_the_queue() -> None:
 async def test_letters_to_silent_domains_take_few_lanes_however_many_such_domains_there_are() -> None:
     known, seconds = make()
     for number in range(20):
-        known.leave(await go(known, f"hole{number}.example"), TIMED_OUT)
+        await time_out(known, f"hole{number}.example", seconds)
     seconds.now += SILENT_AFTER
     went = [await known.enter(f"hole{number}.example") for number in range(20)]
     assert sum(leave is not None for leave in went) == PROBES_AT_ONCE
@@ -77,7 +83,7 @@ async def test_letters_to_silent_domains_take_few_lanes_however_many_such_domain
 
 async def test_a_silent_domain_that_answers_is_served_as_ever() -> None:
     known, seconds = make()
-    known.leave(await go(known, "back.example"), TIMED_OUT)
+    await time_out(known, "back.example", seconds)
     seconds.now += SILENT_AFTER
     known.leave(await go(known, "back.example"), SENT)
     assert all([await known.enter("back.example") for _ in range(10)])
@@ -96,10 +102,21 @@ async def test_one_letter_that_hangs_does_not_silence_a_domain_that_answers_othe
 
 async def test_a_time_out_is_not_held_against_a_domain_for_ever() -> None:
     known, seconds = make()
-    known.leave(await go(known, "hole.example"), TIMED_OUT)
+    await time_out(known, "hole.example", seconds)
+    probe = await go(known, "hole.example")
+    assert probe.probe
     assert await known.enter("hole.example") is None
+    known.leave(probe, None)
     seconds.now += destinations.TROUBLE
     assert not (await go(known, "hole.example")).probe
+
+
+async def test_a_connection_that_is_lost_at_once_is_not_held_against_a_domain() -> None:
+    known, seconds = make()
+    leave = await go(known, "restarts.example")
+    seconds.now += SILENT_AFTER / 2
+    known.leave(leave, Attempt(Verdict.RETRY, "relay", None, "the relay closed the connection"))
+    assert not (await go(known, "restarts.example")).probe
 
 
 async def test_a_slow_relay_is_not_taken_for_a_silent_domain() -> None:

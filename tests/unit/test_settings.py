@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from resetsvc.errors import WrongSettings
-from resetsvc.settings import Settings, load_settings
+from resetsvc.settings import TEST_KEY, Settings, load_settings
+from resetsvc.testing import make_settings
 
 KEY = "a-good-long-secret-key-0123456789"
 SHORT = "hunter2-secret"
@@ -67,6 +68,9 @@ GOOD: list[tuple[str, str, object]] = [
     ("mail_from", "no-reply@example.com", "no-reply@example.com"),
     ("mail_from", '"Acme, Inc." <a@example.com>', '"Acme, Inc." <a@example.com>'),
     ("password_min_length", "8", 8),
+    ("breach_url", "https://breaches.example/range/", "https://breaches.example/range/"),
+    ("breach_url", "http://127.0.0.1:8081", "http://127.0.0.1:8081"),
+    ("breach_url", "", None),
     ("argon2_memory", "8192", 8192),
     ("argon2_time", "1", 1),
     ("argon2_parallelism", "64", 64),
@@ -112,6 +116,19 @@ BAD: list[tuple[str, str]] = [
     ("secret_key", "abcabcab" * 8),
     ("secret_key", "hunter2" * 10),
     ("secret_key", KEY[:31]),
+    ("secret_key", "changeme-changeme2-changeme3-changeme4"),
+    ("secret_key", "CHANGE_ME: 8c1fd7a01bd44c5c9ad0d2b3"),
+    ("secret_key", "please change this 4f1f9c7be05b2c27"),
+    ("secret_key", "your-secret-key-here-8c1fd7a01bd44c"),
+    ("secret_key", "django-insecure-8c1fd7a01bd44c5c9ad0"),
+    ("secret_key", "correct horse battery staple, and so on"),
+    ("secret_key", "qwertyuiopasdfghjklzxcvbnm1234567890"),
+    ("secret_key", "abcdefghijklmnopqrstuvwxyz0123456789"),
+    ("secret_key", "zyxwvutsrqponmlkjihgfedcba9876543210"),
+    ("secret_key", "aabbccddeeffgghhiijjkkllmmnnooppqqrr"),
+    ("secret_key", TEST_KEY),
+    ("secret_key_fallbacks", json.dumps([TEST_KEY])),
+    ("secret_key_fallbacks", "changeme-changeme2-changeme3-changeme4"),
     ("secret_key_fallbacks", SHORT),
     ("secret_key_fallbacks", KEY + " " + SHORT),
     ("secret_key_fallbacks", "[hunter2"),
@@ -187,6 +204,13 @@ BAD: list[tuple[str, str]] = [
     ("mail_from", "a@exa mple.com"),
     ("password_min_length", "7"),
     ("password_min_length", "129"),
+    ("breach_url", "http://breaches.example/range"),
+    ("breach_url", "breaches.example/range"),
+    ("breach_url", "https://u:hunter2@breaches.example/range"),
+    ("breach_url", "https://breaches.example/range?prefix="),
+    ("breach_url", "https://breaches.example/range#"),
+    ("breach_url", "https://breaches.example/ra nge"),
+    ("breach_url", "ftp://breaches.example/range"),
     ("argon2_memory", "8191"),
     ("argon2_memory", "4194305"),
     ("argon2_time", "0"),
@@ -269,6 +293,7 @@ def test_the_defaults_are_those_of_the_contract(environment: Environment) -> Non
         "smtp_timeout": 30,
         "mail_from": "Example <no-reply@example.com>",
         "password_min_length": 15,
+        "breach_url": None,
         "argon2_memory": 19456,
         "argon2_time": 2,
         "argon2_parallelism": 1,
@@ -481,3 +506,116 @@ def test_the_path_of_the_service_is_that_of_its_public_address(environment: Envi
     assert load_settings().ask_link == "https://example.com/accounts/reset-password"
     environment(public_url="https://example.com")
     assert load_settings().base_path == ""
+
+
+# ---- keys that are no secret ----
+
+
+@pytest.mark.parametrize("value", [value for name, value in BAD if name == "secret_key" and value])
+def test_whoever_has_a_key_that_is_none_is_told_how_to_make_one(value: str, environment: Environment) -> None:
+    environment(secret_key=value)
+    (problem,) = problems()
+    assert problem.endswith("`resetsvc keygen` makes a good one")
+
+
+def test_the_key_of_the_fixtures_is_for_the_fixtures_only(environment: Environment, tmp_path: Path) -> None:
+    assert make_settings(tmp_path).keys == (TEST_KEY,)
+    environment(secret_key=TEST_KEY)
+    assert "public" in problems()[0]
+
+
+@pytest.mark.parametrize("name", ["secret_key", "secret_key_fallbacks"])
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o602, 0o620, 0o601])
+@pytest.mark.parametrize("kind", [".env", "toml"])
+def test_a_key_in_a_file_that_others_can_read_is_refused_with_the_way_out(
+    kind: str, mode: int, name: str, environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = key_file(kind, tmp_path, monkeypatch, environment, **{name: KEY})
+    file.chmod(mode)
+    shown = ".env" if kind == ".env" else str(file)
+    assert problems() == [
+        f"RESETSVC_{name.upper()} stands in {shown}, which others than its owner can read or write: chmod 600 {shown}"
+    ]
+    file.chmod(0o600)
+    assert KEY in load_settings().keys
+    file.chmod(0o400)
+    assert KEY in load_settings().keys
+
+
+def key_file(
+    kind: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: Environment,
+    **values: str,
+) -> Path:
+    """A file with these settings, and all that is needed besides in the environment."""
+    if kind == "toml":
+        file = Path(write_toml(folder, **values))
+        environment(config=str(file))
+    else:
+        file = folder / ".env"
+        file.write_text("".join(f"RESETSVC_{name.upper()}={value}\n" for name, value in values.items()))
+        environment()
+    for name in values:
+        monkeypatch.delenv(f"RESETSVC_{name.upper()}", raising=False)
+    return file
+
+
+@pytest.mark.parametrize("kind", [".env", "toml"])
+def test_a_file_that_others_can_read_may_hold_everything_but_keys(
+    kind: str, environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_file(kind, tmp_path, monkeypatch, environment, product_name="Acme").chmod(0o644)
+    assert load_settings().product_name == "Acme"
+
+
+@pytest.mark.parametrize("kind", [".env", "toml"])
+def test_a_key_in_a_file_that_is_not_the_one_that_counts_is_nobodys_business(
+    kind: str, environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that the key comes from that file, so it has to."""
+    key_file(kind, tmp_path, monkeypatch, environment, secret_key="an old one: 8c1fd7a01bd44c5c9ad0").chmod(
+        0o644
+    )
+    monkeypatch.setenv("resetsvc_secret_key" if kind == "toml" else "RESETSVC_SECRET_KEY", KEY)
+    assert load_settings().keys == (KEY,)
+    monkeypatch.undo()
+
+
+def test_of_two_files_with_a_key_the_one_that_counts_has_to_be_closed(
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toml = key_file("toml", tmp_path, monkeypatch, environment, secret_key=f"{KEY}-toml")
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(f"RESETSVC_SECRET_KEY={KEY}\n")
+    toml.chmod(0o644)
+    dotenv.chmod(0o600)
+    assert load_settings().keys == (KEY,)
+    toml.chmod(0o600)
+    dotenv.chmod(0o644)
+    assert [problem.split(",")[0] for problem in problems()] == ["RESETSVC_SECRET_KEY stands in .env"]
+    assert load_settings(secret_key=f"{KEY}-by-hand").keys == (f"{KEY}-by-hand",)
+
+
+def test_a_link_to_a_file_is_as_open_as_the_file(
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = key_file("toml", tmp_path, monkeypatch, environment, secret_key=KEY)
+    file.chmod(0o600)
+    link = tmp_path / "link to it.toml"
+    link.symlink_to(file)
+    monkeypatch.setenv("RESETSVC_CONFIG", str(link))
+    assert load_settings().keys == (KEY,)
+    file.chmod(0o644)
+    (problem,) = problems()
+    assert problem.endswith(f"chmod 600 '{link}'")
+
+
+def test_a_file_that_others_can_read_is_told_together_with_all_that_is_wrong(
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_file(".env", tmp_path, monkeypatch, environment, secret_key=SHORT, token_ttl="5").chmod(0o644)
+    told = problems()
+    assert [problem.split()[1] for problem in told] == ["needs", "stands", "should"]
+    assert "hunter" not in str(told)

@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from resetsvc.cli.accounts import accounts
+from resetsvc.cli.audit import audit
 from resetsvc.cli.doctor import check
 from resetsvc.cli.letters import letters
 from resetsvc.cli.run import dev, dispatch, serve
+from resetsvc.cli.selftest import selftest
 from resetsvc.cli.setup import keygen, migrate
 from resetsvc.errors import ResetError, WrongSettings
 from resetsvc.version import __version__
@@ -57,5 +59,5 @@ def main() -> None:
     """
 
 
-for command in (dev, serve, dispatch, migrate, accounts, letters, check, keygen):
+for command in (dev, serve, dispatch, migrate, accounts, letters, audit, check, keygen, selftest):
     main.add_command(command)

@@ -1,11 +1,13 @@
 """`letters`: look at the mails that are owed, sent and failed; put dead ones back."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from resetsvc.addresses import mask_address
+from resetsvc.audit import Event
 from resetsvc.cli.opened import with_store
 from resetsvc.cli.tables import as_time, print_json, print_table
 from resetsvc.client_address import mask_client
@@ -16,6 +18,9 @@ from resetsvc.settings import Settings
 from resetsvc.store import letters as sql
 from resetsvc.store.connection import Connection, Row
 from resetsvc.store.database import Store
+from resetsvc.trail import Trail
+
+TOLD = 100  # letters that one audit record names
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
 
@@ -90,6 +95,11 @@ def retry(ids: tuple[str, ...], failed: bool) -> None:
             back = []
             for kind, lifetime in ((Kind.RESET, settings.delivery_deadline), (Kind.NOTICE, NOTICE_DEADLINE)):
                 back += await sql.retry_letters(unit, asked, kind=kind, now=now, deadline_at=now + lifetime)
+            if back:
+                trail = Trail(store, settings.keys, Clock())
+                await trail.record(
+                    unit, Event.LETTERS_PUT_BACK, number=len(back), letters=back[:TOLD], uid=os.getuid()
+                )
             return len(back), [letter_id for letter_id in asked or () if letter_id not in back]
 
         return await store.unit(put_back)

@@ -5,10 +5,12 @@ import secrets
 
 import click
 
+from resetsvc.clock import Clock
 from resetsvc.errors import DatabaseUnusable
 from resetsvc.settings import load_settings
 from resetsvc.store import schema
 from resetsvc.store.database import Store
+from resetsvc.trail import Trail
 
 
 @click.command()
@@ -28,7 +30,11 @@ def migrate() -> None:
     async def work() -> None:
         store = Store(settings.database_url)
         await store.open()
-        await store.close()
+        try:
+            trail = Trail(store, settings.keys, Clock())
+            await store.unit(lambda unit: trail.record_schema(unit, schema.REVISION))
+        finally:
+            await store.close()
 
     try:
         asyncio.run(work())

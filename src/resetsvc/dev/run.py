@@ -94,6 +94,7 @@ def _write_config(path: Path, own: dict[str, str | bool]) -> None:
     with os.fdopen(
         os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8"
     ) as file:
+        os.fchmod(file.fileno(), 0o600)  # one that was there kept its mode
         file.write("# Written by `resetsvc dev` at each start.\n" + "".join(lines))
 
 

@@ -79,8 +79,13 @@ class Destinations:
             if attempt.verdict is Verdict.SENT:
                 seconds = now - leave.began
                 self._usual = seconds if not self._usual else 0.9 * self._usual + 0.1 * seconds
-        elif attempt is not None and attempt.verdict is Verdict.RETRY and domain.last_word_at <= leave.began:
-            # Nothing was heard all the while: else it is this letter that hangs, and not the domain.
+        elif (
+            attempt is not None
+            and attempt.verdict is Verdict.RETRY
+            and domain.last_word_at <= leave.began <= now - SILENT_AFTER
+        ):
+            # Nothing was heard all the while: else it is this letter that hangs, and not the domain. A connection that
+            # is lost at once holds nobody up.
             domain.answered = False
             domain.trouble_until = now + TROUBLE
         waiting, domain.waiting = domain.waiting, []

@@ -13,6 +13,7 @@ import structlog
 
 from resetsvc.clock import Clock
 from resetsvc.compose.composer import Composer, UnusableAddress
+from resetsvc.dispatch.clock_jumps import ClockJumps
 from resetsvc.dispatch.destinations import Destinations
 from resetsvc.dispatch.gatekeeper import Gatekeeper
 from resetsvc.dispatch.outcomes import Outcome, record_outcomes
@@ -77,6 +78,7 @@ class Dispatcher:
         self._in_hand: set[asyncio.Task[None]] = set()
         self._leases: dict[str, Lease] = {}  # of the letters in hand, by id
         self._destinations = Destinations(clock)
+        self._jumps = ClockJumps(clock, lease)
         self._database_fails = False
         self._tidied_at = float("-inf")
         self.seen_alive_at = (
@@ -304,14 +306,17 @@ class Dispatcher:
             return
         self._tidied_at = self._clock.monotonic()
         now, in_hand = self._clock.now(), list(self._leases)
+        jump = self._jumps.look()
 
         async def work(unit: Connection) -> tuple[int, int]:
-            return (
-                await sql.release_expired_leases(unit, owner=self._owner, in_hand=in_hand, now=now),
-                await sql.expire_letters(unit, now),
-            )
+            await self._jumps.mend_letters(unit, jump, now)
+            released = 0
+            if self._jumps.leases_can_be_trusted:
+                released = await sql.release_expired_leases(unit, owner=self._owner, in_hand=in_hand, now=now)
+            return released, await sql.expire_letters(unit, now)
 
         released, expired = await self._store.unit(work)
+        self._jumps.mended(jump)
         if released:
             log.warning("took over letters whose owner is gone", letters=released)
         if expired:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
+from resetsvc.admission import CLOCK_SKEW
 from resetsvc.clock import Clock
 from resetsvc.dispatch.dispatcher import Dispatcher
 from resetsvc.errors import CannotStore
@@ -21,6 +22,7 @@ RESTART_PAUSE = 0.5  # seconds
 ALIVE_WITHIN = 4.0  # seconds since the loop's last step after which it counts as standing still
 LOOK_EVERY = 0.5  # seconds between looks at it: with the two above, it is running again within five
 STOP_WITHIN = 15.0  # seconds until a loop that was told to stop, and did not, is left behind
+TIDY_EVERY = 60.0  # seconds between looks for links that have run out
 ERASE_EVERY = 3600.0  # seconds
 ERASE_SLICE = 500  # letters in one transaction: others must not wait for long
 
@@ -36,12 +38,14 @@ class Supervisor:
         clock: Clock,
         *,
         retention: float,
+        link_lifetime: float,
     ) -> None:
         self._make_dispatcher = make_dispatcher
         self._store = store
         self._outbox = outbox
         self._clock = clock
         self._retention = retention
+        self._link_lifetime = link_lifetime
         self._dispatcher = make_dispatcher()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -58,7 +62,7 @@ class Supervisor:
         await self._outbox.open(self.wake)
         self._tasks = [
             asyncio.create_task(self._keep_running(), name="dispatcher"),
-            asyncio.create_task(self._keep_erasing(), name="erasure"),
+            asyncio.create_task(self._keep_tidy(), name="links that ran out, and erasure"),
         ]
 
     async def stop(self) -> None:
@@ -98,13 +102,27 @@ class Supervisor:
         finally:
             stopping.cancel()
 
-    async def _keep_erasing(self) -> None:
+    async def _keep_tidy(self) -> None:
+        ended_until = erased_at = float("-inf")
         while not self._stopping.is_set():
+            now, began = self._clock.now(), self._clock.monotonic()
             try:
-                await erase(self._store, self._clock.now(), self._retention)
+                ended_until = await self._end_old_links(now, after=ended_until)
+                if began >= erased_at + ERASE_EVERY:
+                    await erase(self._store, now, self._retention)
+                    erased_at = began
             except CannotStore:
-                log.error("old letters cannot be erased at the moment")
-            await self._pause(ERASE_EVERY)
+                log.error("old links and letters cannot be tidied away at the moment")
+            await self._pause(TIDY_EVERY)
+
+    async def _end_old_links(self, now: float, *, after: float) -> float:
+        until = now - self._link_lifetime
+        await self._store.write(
+            lambda connection: sql.end_old_links(
+                connection, after=min(after, until), until=until, not_yet=now + CLOCK_SKEW, now=now
+            )
+        )
+        return until
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

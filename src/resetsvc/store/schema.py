@@ -10,7 +10,7 @@ from resetsvc.store.connection import Connection
 from resetsvc.store.sqlite import database_file
 
 # The newest file in migrations/versions. A constant, so that a start on a current schema need not load Alembic.
-REVISION = "0001"
+REVISION = "0002"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 # Alembic keeps what it works on in module globals: two apps that start in one process would tear at them.

@@ -171,8 +171,9 @@ class HeldConnection:
                 except sqlite3.Error:
                     clean = False
             if isinstance(error, sqlite3.Error):
-                # After a failed sync the pages in memory may differ from those on the disk: begin afresh.
-                clean = clean and "disk I/O" not in str(error)
+                # After a failed sync the pages in memory may differ from those on the disk: begin afresh. And what was
+                # opened while the file system was read-only stays so when it is writable again.
+                clean = clean and "disk I/O" not in str(error) and "readonly" not in str(error)
                 if "locked" in str(error):
                     # Each that waits would wait as long again, one after the other, and its client with it.
                     self._refuse_all_that_wait()

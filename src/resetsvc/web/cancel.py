@@ -26,10 +26,11 @@ async def show_page(token: str) -> Response:
 @cancel.post("/reset/<token>/cancel")
 async def stop(token: str) -> Response:
     fields = await read_fields()
-    await parts().limits.spend("link", client())
+    asked_by = client()
+    await parts().limits.spend("link", asked_by)
     # Only if the person ticked the box: a mail scanner that presses buttons locks nobody out for a day.
     mute = optional_text(fields, "mute") == "1"
-    await parts().cancel.stop_resets(token, mute=mute)
+    await parts().cancel.stop_resets(token, mute=mute, client=asked_by)
     return answer(
         200,
         text="The link does not work any more.\n",
@@ -41,4 +42,5 @@ async def stop(token: str) -> Response:
 
 @cancel.errorhandler(LinkDoesNotWork)
 async def link_does_not_work(error: LinkDoesNotWork) -> Response:
+    parts().trail.note_refused_link(error, client())
     return error_answer(error, "link_dead")

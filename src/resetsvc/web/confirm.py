@@ -53,6 +53,7 @@ async def change(token: str) -> Response:
 
 @confirm.errorhandler(LinkDoesNotWork)
 async def link_does_not_work(error: LinkDoesNotWork) -> Response:
+    parts().trail.note_refused_link(error, client())
     return error_answer(error, "link_dead")
 
 

@@ -295,7 +295,16 @@ def _problem_schema() -> Json:
 
 
 def _reason_schema() -> Json:
-    codes = ["missing", "too_short", "too_long", "too_simple", "common", "contains_name", "not_text"]
+    codes = [
+        "missing",
+        "too_short",
+        "too_long",
+        "too_simple",
+        "common",
+        "breached",
+        "contains_name",
+        "not_text",
+    ]
     return {
         "type": "object",
         "required": ["code", "detail"],

@@ -12,6 +12,7 @@ from resetsvc.limits import ClientLimits
 from resetsvc.links import Links
 from resetsvc.metrics import Metrics
 from resetsvc.settings import Settings
+from resetsvc.trail import Trail
 from resetsvc.web.pages import Pages
 
 
@@ -38,6 +39,7 @@ class Parts:
     links: Links
     confirm: Confirm
     cancel: Cancel
+    trail: Trail
     metrics: Metrics
     figures: Callable[[], Awaitable[bytes]]
     readiness: Callable[[], Awaitable[Readiness]]

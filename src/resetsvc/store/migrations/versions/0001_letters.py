@@ -36,7 +36,7 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.Double()),
         sa.Column("relay", sa.String(255)),
         sa.Column("reply", sa.String(255)),
-        sa.Column("link", sa.String(16)),  # null while it is open; used, revoked
+        sa.Column("link", sa.String(16)),  # null while it is open; used, revoked, expired
         sa.Column("link_at", sa.Double()),
     )
     op.create_index("letters_id", "letters", ["id"], unique=True)
