@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types docs docs-check messages pictures bench clean
+.PHONY: help run test check lint types docs docs-check messages pictures audit bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -39,6 +39,13 @@ messages: $(VENV)/.test ## Write the sentences for translators to src/resetsvc/l
 
 pictures: $(VENV)/.test ## Make the README's pictures anew, docs/images/*.png (needs Chromium)
 	$(BIN)/python -m tests.browser.pictures
+
+audit: $(VENV)/.test ## Look for weak spots: our code by bandit, the dependencies by what can be known here
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src
+	$(BIN)/python -m pip check
+	@if [ -x $(BIN)/pip-audit ]; then $(BIN)/pip-audit --local --skip-editable; else \
+	  echo "Whether a dependency has a known vulnerability was NOT looked up: that is asked of a server on the network."; \
+	  echo "To do so: $(BIN)/python -m pip install pip-audit && make audit"; fi
 
 bench: ## The benchmarks (there are none in this version: see CHANGELOG.md)
 	@echo "There are no benchmarks in this version." && exit 1

@@ -34,7 +34,8 @@ SETTINGS_HEAD = """\
 
 Every setting is an environment variable. It may also stand in a file `.env` in the folder that the command is started
 in (`RESETSVC_SECRET_KEY=…`, one a line), or, without the prefix and in lower case, in a TOML file that `RESETSVC_CONFIG`
-names (`secret_key = "…"`). The environment wins over `.env`, and `.env` over the TOML file.
+names (`secret_key = "…"`). The environment wins over `.env`, and `.env` over the TOML file. A file that a key comes from
+has to be closed to all but its owner (`chmod 600`).
 
 All wrong settings are told at once, by name and without their values, before anything starts; the exit code is then 2.
 A `RESETSVC_…` variable that is no setting is a wrong setting too, since it is most likely one with a typing error.

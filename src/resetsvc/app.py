@@ -57,6 +57,9 @@ log = structlog.stdlib.get_logger("resetsvc.app")
 
 LARGEST_BODY = 16 * 1024  # octets; an address and a password of 1,024 characters fit in several times over
 SLOWEST_BODY = 10  # seconds from the headers to the end of the body
+SLOWEST_READER = (
+    20  # seconds until an answer has been taken by its client; the largest file has a few hundred KiB
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ async def open_service(
                     composer,
                     taken_outbox,
                     taken_clock,
+                    lanes=settings.smtp_connections,
                     lease=lease,
                     on_outcome=on_outcome,
                 ),
@@ -263,6 +267,7 @@ def create_app(
     app.config.update(
         MAX_CONTENT_LENGTH=LARGEST_BODY,
         BODY_TIMEOUT=SLOWEST_BODY,
+        RESPONSE_TIMEOUT=SLOWEST_READER,
         SEND_FILE_MAX_AGE_DEFAULT=None,
         PROPAGATE_EXCEPTIONS=False,
     )

@@ -71,3 +71,11 @@ def quieten() -> None:
     for name in TALKATIVE:
         logger = logging.getLogger(name)
         logger.setLevel(max(logging.WARNING, logger.level))
+    if not structlog.is_configured():
+        # As it comes, and where `rich` is installed, structlog prints the local variables of every frame of an error:
+        # passwords and tokens among them. An app that is embedded somewhere may never be configured otherwise.
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stdout is not None and sys.stdout.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+        structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import tomllib
@@ -19,6 +20,9 @@ from hypercorn.utils import LifespanFailureError
 from quart import Quart
 
 from resetsvc.errors import SetupError, WrongSettings
+
+SLOWEST_READER = 20.0  # seconds in which a client takes nothing of its answer
+MOST_OPEN_FILES = 16_384  # an idle connection takes 10 to 20 KiB
 
 BUILT_IN_CONFIG = Path(__file__).parent / "hypercorn.toml"
 
@@ -91,6 +95,7 @@ def listen(config: Config) -> list[str]:
         sockets = config.create_sockets()
         for opened in (*sockets.secure_sockets, *sockets.insecure_sockets):
             opened.listen(config.backlog)
+            _cut_off_who_does_not_read(opened)
     except OSError as error:
         _let_go(error)
         raise SetupError(f"cannot listen on {asked}: {error.strerror or error}") from error
@@ -103,6 +108,26 @@ def listen(config: Config) -> list[str]:
     config.insecure_bind = [f"fd://{opened.detach()}" for group in more for opened in group]
     config.quic_bind = [f"fd://{opened.detach()}" for opened in sockets.quic_sockets]
     return taken
+
+
+def _cut_off_who_does_not_read(listening: socket.socket) -> None:
+    """Let the kernel end connections whose client takes nothing of its answer for a while; accepted ones inherit this.
+
+    hypercorn closes such a connection, but waits for what it has written to be read, and keeps its descriptor until then.
+    """
+    if listening.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_USER_TIMEOUT"):
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SLOWEST_READER * 1000))
+
+
+def raise_open_files() -> None:
+    """Take as many descriptors as the system grants without asking, up to a bound that its memory stands.
+
+    The usual soft limit is 1,024, for the sake of programs that use select(): as many idle clients would end the service.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _let_go(error: BaseException) -> None:
@@ -150,6 +175,7 @@ class Stop:
 
 async def serve_app(app: Quart, config: Config, until: Callable[[], Awaitable[None]]) -> None:
     """Serve until `until` returns, then stop in order. SetupError if the app does not start, with its reason."""
+    raise_open_files()
     listen(config)  # what was taken before stays taken
     try:
         await serve(app, config, shutdown_trigger=until)

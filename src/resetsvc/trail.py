@@ -240,9 +240,11 @@ class _ThisMinute:
 
 
 def as_record(row: Row) -> Record:
+    """Whatever stands there: somebody may have altered it, and what does not fit is found by the chain."""
+    at = row["at"]
     return Record(
         int(row["seq"]),
-        float(row["at"]),
+        float(at) if isinstance(at, int | float) else float("nan"),
         *(str(row[name]) for name in ("event", "detail", "before", "key", "chain")),
     )
 

@@ -325,3 +325,26 @@ async def test_the_chain_goes_on_over_restarts_and_changes_of_keys(tmp_path: Pat
             "service_started",
         ]
         assert await fault(running) is None
+
+
+async def test_what_was_noted_while_the_service_stops_is_still_written(tmp_path: Path) -> None:
+    held, release = asyncio.Event(), asyncio.Event()
+
+    async def hold(_: object) -> None:
+        held.set()
+        await release.wait()
+
+    async with service(tmp_path, dispatch=False) as running:
+        holding = asyncio.create_task(running.service.store.unit(hold))
+        await held.wait()
+        trail = running.service.parts.trail
+        for purpose in ("ask", "link"):
+            trail.note_limit_hit(purpose, CLIENT)
+            await asyncio.sleep(
+                0
+            )  # its writer takes the first and waits with it, so the second waits for the writer
+        asyncio.get_running_loop().call_later(0.2, release.set)
+    await holding
+    async with service(tmp_path) as again:
+        kept = [row["event"] for row in await again.rows("SELECT event FROM audit ORDER BY seq")]
+    assert kept[:4] == [*AT_THE_START, "limit_hit", "limit_hit"]

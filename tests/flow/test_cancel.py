@@ -65,7 +65,9 @@ async def test_without_the_tick_the_next_mail_comes(ann: Running) -> None:
     await ann.mail_to()
 
 
-@pytest.mark.parametrize("how", [{"form": {"mute": "1"}}, {"json": {"mute": "1"}}], ids=["form", "json"])
+@pytest.mark.parametrize(
+    "how", [{"form": {"mute": "1"}}, {"json": {"mute": "1"}}, {"json": {"mute": 1}}, {"json": {"mute": True}}]
+)
 async def test_with_the_tick_no_reset_mail_comes_for_a_day(
     start: Start, how: dict[str, dict[str, str]]
 ) -> None:

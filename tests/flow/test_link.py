@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import string
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from resetsvc.relay.conversation import Envelope
@@ -17,6 +19,7 @@ from tests.flow.conftest import (
     FORMS,
     NEW_PASSWORD,
     OLD_PASSWORD,
+    RememberedAccounts,
     Running,
     Seen,
     Start,
@@ -402,7 +405,8 @@ async def test_a_token_changed_anywhere_is_dead(ann: Running) -> None:
     altered = [token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :] for at in range(len(token))]
     altered += [token + more for more in ("=", ".", "A", "%20", "%0a", "/", "//", "\u200b")]
     altered += [" " + token, token.upper(), token[:-1], token[1:], token + token, token.replace(".", "..")]
-    altered += [token[:-1] + letter for letter in "AEIMQUYcgkosw048BCDFbdefxyz123-_" if letter != token[-1]]
+    alphabet = string.ascii_letters + string.digits + "-_"
+    altered += [token[:-1] + letter for letter in alphabet if letter != token[-1]]
     for other in altered:
         answer = await ann.set_password(f"/reset/{other}")
         assert answer.status_code in (404, 410), other
@@ -470,6 +474,32 @@ async def test_neither_token_nor_password_nor_address_is_in_a_log(
     signature = mail.token.rpartition(".")[2]
     for secret in (mail.token, signature, NEW_PASSWORD, OLD_PASSWORD, ANN):
         assert secret not in told
+
+
+@pytest.fixture
+def structlog_as_it_comes() -> Iterator[None]:
+    """As in an app that nobody has set up logging for."""
+    configured, before = structlog.is_configured(), structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+    if configured:
+        structlog.configure(**before)
+
+
+async def test_an_error_that_nobody_expected_is_logged_without_what_was_sent(
+    structlog_as_it_comes: None, start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accounts = RememberedAccounts()
+    accounts.put(ANN)
+    running = await start(accounts=accounts)
+    mail = await running.mail_to()
+    accounts.swap_fails = RuntimeError("nobody expected this")
+    assert (await running.set_password(mail.link_path)).status_code == 500
+    logged = capsys.readouterr().out
+    assert "RuntimeError: nobody expected this" in logged
+    for secret in (mail.token, mail.token.rpartition(".")[2], NEW_PASSWORD, ANN):
+        assert secret not in logged
 
 
 async def test_fifty_who_look_at_once_all_see_it(ann: Running) -> None:

@@ -26,7 +26,9 @@ NOT_CORE = {"web/openapi.py"}  # describes, decides nothing
 # Today's number and about a twentieth more: room to mend, none to grow. Raising it is a decision, so write why.
 # Twice the 1,200 that the style hopes for. A third is relay/, an SMTP session of its own (pipelining, the look at the
 # lease before the body) that a library would otherwise hide; the formatter's one argument a line is much of the rest.
-MOST_LINES = 2550  # 2430 today
+# Raised once by a twentieth: refused links and their reasons for the audit trail, clocks that jump, equal work for the
+# unknown (no echo), passwords known from a breach.
+MOST_LINES = 2730  # 2607 today
 
 LONGEST_FILE = 300
 LONGER_FILES = {
@@ -34,6 +36,7 @@ LONGER_FILES = {
     "store/letters.py": "all SQL on the letters: short functions in the order of a letter's life",
     "web/openapi.py": "a document, written as Python",
     "dispatch/dispatcher.py": "one loop: claim, deliver, keep the leases, end in order; its parts share what is in hand",
+    "relay/relay.py": "lanes, and whether they lead anywhere: neither can be decided without the other",
     "app.py": "the only place that joins all parts",
 }
 

@@ -10,6 +10,7 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 
 from resetsvc.accounts.builtin import BuiltinAccounts
+from resetsvc.audit import Event
 from resetsvc.cli import main
 from resetsvc.letters import DropReason, Kind, State
 from resetsvc.relay.verdict import Verdict
@@ -166,6 +167,12 @@ def test_every_state_kind_and_reason_of_a_letter_is_documented() -> None:
     text = written(REFERENCE / "letters.md")
     words = {*State, *Kind, *DropReason, *Verdict}
     assert not {word.value for word in words if f"`{word.value}`" not in text}
+
+
+def test_every_event_of_the_audit_trail_is_documented_in_the_order_of_the_code() -> None:
+    text = written(REFERENCE / "audit.md")
+    section = text.partition("## Events")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [event.value for event in Event]
 
 
 @pytest.fixture

@@ -197,6 +197,7 @@ async def test_records_that_come_while_it_is_read_are_no_fault(
 TAMPERINGS: dict[str, list[str]] = {
     "a detail": ["""UPDATE audit SET detail = '{"letter": "ffffffffffff", "n": 2}' WHERE seq = 3"""],
     "an event": ["UPDATE audit SET event = 'link_refused' WHERE seq = 3"],
+    "a time that is none": ["UPDATE audit SET at = 'x' WHERE seq = (SELECT max(seq) FROM audit)"],
     "a time": ["UPDATE audit SET at = at + 1 WHERE seq = 3"],
     "the last record": ["UPDATE audit SET detail = '{}' WHERE seq = (SELECT max(seq) FROM audit)"],
     "the first record": ["UPDATE audit SET detail = '{}' WHERE seq = 1"],

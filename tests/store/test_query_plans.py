@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from resetsvc.store import accounts, letters, mutes
+from resetsvc.store import accounts, audit, letters, mutes
 from resetsvc.store.connection import Connection, Row
 from resetsvc.store.database import Store
 from tests.store.conftest import sqlite
@@ -44,9 +44,17 @@ Statement = Callable[[Connection], Awaitable[object]]
 IDS = [("0" * 32, "x")]
 
 EVERY_DAY: dict[str, tuple[str, Statement]] = {
+    "look for the last migration on record": ("audit_migrations", audit.last_migration),
+    "read the trail on": ("INTEGER PRIMARY KEY", lambda c: audit.records_after(c, 5, 10)),
     "claim fresh ones": (
         "letters_due",
         lambda c: letters.claim_due_letters(c, fresh=True, owner="o", now=NOW, lease_until=NOW, limit=5),
+    ),
+    "claim the newest": (
+        "letters_due",
+        lambda c: letters.claim_due_letters(
+            c, fresh=True, owner="o", now=NOW, lease_until=NOW, limit=5, newest=True
+        ),
     ),
     "claim retries": (
         "letters_due",

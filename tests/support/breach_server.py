@@ -122,12 +122,12 @@ async def breach_server(
     tls: ssl.SSLContext | None = None, known: dict[str, int] | None = None
 ) -> AsyncIterator[BreachServer]:
     server = BreachServer(known=known or {})
-    talks: set[asyncio.Task[None]] = set()
+    talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        talks.add(task)
+        talks[task] = writer
         await server.answer(reader, writer)
 
     listening = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=tls)
@@ -137,9 +137,10 @@ async def breach_server(
         yield server
     finally:
         listening.close()
-        for task in talks:
-            task.cancel()
-        await asyncio.gather(*talks, return_exceptions=True)
+        for writer in talks.values():  # not cancelled: asyncio's streams on Python 3.11 stumble over that
+            writer.transport.abort()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*talks)
 
 
 def _head(status: int, length: int | None, *more: str) -> bytes:

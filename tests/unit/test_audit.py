@@ -250,6 +250,32 @@ def test_damage_that_the_writer_sees_is_written_down() -> None:
     assert book.fault(OLD) == "record 8 says that the trail before it was damaged: there is no head"
 
 
+def test_records_go_on_from_the_head_so_that_a_gap_stays_where_an_end_was_cut_off() -> None:
+    book = Book().write(OLD, number=10)
+    cut_the_end(book)
+    book.write(OLD, number=2)
+    assert [record.seq for record in book.records[6:]] == [7, 11, 12, 13]
+    assert book.fault(OLD) == "record 8 is missing"
+
+
+def test_a_last_record_that_is_not_the_one_that_was_written_is_written_down() -> None:
+    book = Book().write(OLD, number=3)
+    book.records[-1] = replace(book.records[-1], detail="{}")
+    book.write(OLD)
+    assert json.loads(book.records[3].detail) == {"why": "record 3 is not the one that was written"}
+    assert book.fault(OLD) == "record 3 was altered, moved, or written without the key"
+
+
+def test_of_two_trails_under_one_key_the_end_of_one_is_not_that_of_the_other() -> None:
+    """Records copied from another database of the same service: each fits, and the head is not theirs."""
+    book, other = (
+        Book().write(OLD, number=3),
+        Book().write(OLD, number=1, event=Event.LIMIT_HIT).write(OLD, number=2),
+    )
+    book.records = other.records
+    assert book.fault(OLD) == "record 3 is not the one that was written"
+
+
 def test_going_back_to_an_older_copy_of_everything_cannot_be_found_here() -> None:
     """Told in the docs; a head that was noted elsewhere finds it."""
     book = Book().write(OLD, number=5)

@@ -390,6 +390,7 @@ def test_relays_keep_their_order(environment: Environment) -> None:
 def write_toml(folder: Path, **values: Any) -> str:
     file = folder / "resetsvc.toml"
     file.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items()), "utf-8")
+    file.chmod(0o600)
     return str(file)
 
 

@@ -80,7 +80,7 @@ def verify(noted: NotedHead | None) -> None:
 def _told(row: Row) -> dict[str, Any]:
     return {
         "seq": row["seq"],
-        "at": as_time(row["at"]),
+        "at": _time(row["at"]),
         "event": row["event"],
         "detail": detail_of(row["detail"]),
         "key": row["key"],
@@ -88,9 +88,16 @@ def _told(row: Row) -> dict[str, Any]:
     }
 
 
+def _time(at: object) -> str | None:
+    try:
+        return as_time(float(str(at)))
+    except (ValueError, OverflowError, OSError):  # altered: `audit verify` tells
+        return None
+
+
 def _cells(record: dict[str, Any]) -> list[str]:
     detail = " ".join(
         f"{name}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in record["detail"].items()
     )
-    return [str(record["seq"]), record["at"], record["event"], detail]
+    return [str(record["seq"]), record["at"] or "-", record["event"], detail]

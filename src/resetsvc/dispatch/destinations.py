@@ -1,7 +1,8 @@
 """Which recipients' domains take mail at the moment, so that one that hangs holds up nobody else's letters.
 
 A relay may answer for one domain and hang for another, and a letter that hangs keeps a lane until its time-out. So the
-first letters to a domain go two at a time; once something was said about one of them, the others follow on all lanes.
+first letters to a domain go two at a time, and letters to domains of which nothing was heard yet take half of the
+lanes, however many such domains there are. Once something was said about one, the others follow on all lanes.
 A domain that stays silent gets a letter now and then, and the others go back to the queue for a while.
 """
 
@@ -18,6 +19,7 @@ SILENT_FACTOR = 5.0  # and at least so many times what a letter usually takes
 TROUBLE = 60.0  # seconds for which a time-out is held against a domain
 PROBES_AT_ONCE = 2  # letters that find out about silent domains, to all of them together
 WAITING_AT_MOST = 16  # letters that wait for word from a domain; more go back to the queue
+WAITING_ROOM = 64  # letters that wait in all, for which others are claimed in their stead
 REMEMBERED = 10_000  # domains; the longest unused are forgotten
 
 
@@ -38,13 +40,17 @@ class Pass:
     domain: _Domain
     began: float
     probe: bool
+    unheard: bool  # it takes one of the places for domains that have said nothing so far
 
 
 class Destinations:
     """What is known of domains. `enter` before a letter is handed over, `leave` afterwards."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, lanes: int = 8) -> None:
         self._clock = clock
+        self._unheard_at_most = max(1, lanes // 2)
+        self._unheard = 0
+        self._waiting_for_a_place: list[asyncio.Future[None]] = []
         self._domains: OrderedDict[str, _Domain] = OrderedDict()
         self._usual = 0.0  # smoothed seconds of a letter that was taken
         self._probes = 0
@@ -53,18 +59,22 @@ class Destinations:
     async def enter(self, name: str) -> Pass | None:
         """Return once a letter to this domain may be handed over; None if it should be tried later."""
         domain = self._domain(name)
+        came = self._clock.monotonic()
         while True:
             now = self._clock.monotonic()
             if self._is_silent(domain, now):
                 if now - domain.last_start_at < self._patience or self._probes >= PROBES_AT_ONCE:
                     return None
+                if self._unheard >= self._unheard_at_most:
+                    return None
                 self._probes += 1
                 return self._start(domain, now, probe=True)
-            if domain.answered or domain.under_way < FIRST_AT_ONCE:
+            no_place = not domain.answered and self._unheard >= self._unheard_at_most
+            if not no_place and (domain.answered or domain.under_way < FIRST_AT_ONCE):
                 return self._start(domain, now, probe=False)
-            if len(domain.waiting) >= WAITING_AT_MOST:
+            if len(domain.waiting) >= WAITING_AT_MOST or (no_place and now - came >= self._patience):
                 return None
-            await self._wait(domain, now)
+            await self._wait(domain, came if no_place else domain.last_word_at, no_place)
 
     def leave(self, leave: Pass, attempt: Attempt | None) -> None:
         """Learn from how a letter ended. None: it was called off."""
@@ -72,6 +82,8 @@ class Destinations:
         domain.under_way -= 1
         if leave.probe:
             self._probes -= 1
+        if leave.unheard:
+            self._unheard -= 1
         if attempt is not None and attempt.code is not None:
             domain.answered = True
             domain.last_word_at = now
@@ -88,8 +100,7 @@ class Destinations:
             # is lost at once holds nobody up.
             domain.answered = False
             domain.trouble_until = now + TROUBLE
-        waiting, domain.waiting = domain.waiting, []
-        for waiter in waiting:
+        for waiter in (*domain.waiting, *self._waiting_for_a_place):
             _set(waiter)
 
     @property
@@ -106,22 +117,27 @@ class Destinations:
             domain.last_word_at = max(domain.last_word_at, now)
         domain.under_way += 1
         domain.last_start_at = now
-        return Pass(domain, now, probe)
+        unheard = probe or not domain.answered
+        self._unheard += unheard
+        return Pass(domain, now, probe, unheard)
 
-    async def _wait(self, domain: _Domain, now: float) -> None:
-        """Until a letter to the domain ends, or it has been silent for too long."""
+    async def _wait(self, domain: _Domain, since: float, no_place: bool) -> None:
+        """Until a letter to the domain ends, or one that took a place, or patience has run out since then."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-        domain.waiting.append(waiter)
-        timer = loop.call_later(max(0.0, domain.last_word_at + self._patience - now) + 0.01, _set, waiter)
+        lists = [domain.waiting, self._waiting_for_a_place] if no_place else [domain.waiting]
+        for waiting in lists:
+            waiting.append(waiter)
+        pause = max(0.0, since + self._patience - self._clock.monotonic()) + 0.01
+        timer = loop.call_later(pause, _set, waiter)
         self.waiting += 1
         try:
             await waiter
         finally:
             self.waiting -= 1
             timer.cancel()
-            if waiter in domain.waiting:
-                domain.waiting.remove(waiter)
+            for waiting in lists:
+                waiting.remove(waiter)
 
     def _domain(self, name: str) -> _Domain:
         domain = self._domains.get(name)

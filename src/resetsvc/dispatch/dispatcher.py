@@ -14,7 +14,7 @@ import structlog
 from resetsvc.clock import Clock
 from resetsvc.compose.composer import Composer, UnusableAddress
 from resetsvc.dispatch.clock_jumps import ClockJumps
-from resetsvc.dispatch.destinations import Destinations
+from resetsvc.dispatch.destinations import WAITING_ROOM, Destinations
 from resetsvc.dispatch.gatekeeper import Gatekeeper
 from resetsvc.dispatch.outcomes import Outcome, record_outcomes
 from resetsvc.errors import CannotStore
@@ -62,6 +62,7 @@ class Dispatcher:
         outbox: Outbox,
         clock: Clock,
         *,
+        lanes: int,
         lease: float = LEASE,
         on_outcome: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
@@ -77,8 +78,9 @@ class Dispatcher:
         self._stopping = False
         self._in_hand: set[asyncio.Task[None]] = set()
         self._leases: dict[str, Lease] = {}  # of the letters in hand, by id
-        self._destinations = Destinations(clock)
+        self._destinations = Destinations(clock, lanes)
         self._jumps = ClockJumps(clock, lease)
+        self._newest_first = False  # where there is an odd place, or one only
         self._database_fails = False
         self._tidied_at = float("-inf")
         self.seen_alive_at = (
@@ -142,7 +144,7 @@ class Dispatcher:
     async def _take_on_letters(self) -> bool:
         """Claim what there is room for and start on it; True if there may be more."""
         # Letters that wait for word from their domain use no lane: others go past them.
-        room = self._outbox.room() - len(self._in_hand) + self._destinations.waiting
+        room = self._outbox.room() - len(self._in_hand) + min(self._destinations.waiting, WAITING_ROOM)
         if room <= 0:
             return False
         held_until = self._clock.monotonic() + self._lease
@@ -170,13 +172,27 @@ class Dispatcher:
         now = self._clock.now()
 
         async def work(unit: Connection) -> list[ClaimedLetter]:
-            async def claim(fresh: bool, limit: int) -> list[ClaimedLetter]:
+            async def claim(fresh: bool, limit: int, newest: bool = False) -> list[ClaimedLetter]:
+                if limit <= 0:
+                    return []
                 return await sql.claim_due_letters(
-                    unit, fresh=fresh, owner=self._owner, now=now, lease_until=now + self._lease, limit=limit
+                    unit,
+                    fresh=fresh,
+                    owner=self._owner,
+                    now=now,
+                    lease_until=now + self._lease,
+                    limit=limit,
+                    newest=newest,
                 )
 
-            fresh = await claim(True, room - room // RETRIES_SHARE)
-            return fresh + (await claim(False, room - len(fresh)) if len(fresh) < room else [])
+            # After an outage thousands wait: who asks now waits at a screen, and gets every second place.
+            for_fresh = room - room // RETRIES_SHARE
+            self._newest_first = not self._newest_first
+            for_newest = (for_fresh + self._newest_first) // 2
+            claimed = await claim(True, for_newest, newest=True)
+            if len(claimed) == for_newest:
+                claimed += await claim(True, for_fresh - for_newest)
+            return claimed + await claim(False, room - len(claimed))
 
         return await self._store.unit(work)
 

@@ -47,12 +47,15 @@ class Supervisor:
         self._retention = retention
         self._link_lifetime = link_lifetime
         self._dispatcher = make_dispatcher()
+        self._running: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def alive(self) -> bool:
-        """Whether the dispatcher's loop took a step within the last seconds."""
+        """Whether the dispatcher's loop runs, and took a step within the last seconds."""
+        if self._running is not None and self._running.done():
+            return False
         return self._clock.monotonic() - self._dispatcher.seen_alive_at < ALIVE_WITHIN
 
     def wake(self) -> None:
@@ -73,7 +76,7 @@ class Supervisor:
 
     async def _keep_running(self) -> None:
         while not self._stopping.is_set():
-            running = asyncio.create_task(self._dispatcher.run(), name="dispatcher loop")
+            running = self._running = asyncio.create_task(self._dispatcher.run(), name="dispatcher loop")
             await self._watch(running)
             if self._stopping.is_set():
                 await asyncio.wait({running}, timeout=STOP_WITHIN)
@@ -94,10 +97,14 @@ class Supervisor:
         stopping = asyncio.create_task(self._stopping.wait(), name="stop of the dispatcher")
         try:
             while not running.done() and not self._stopping.is_set():
+                looked_at = self._clock.monotonic()
                 await asyncio.wait(
                     {running, stopping}, timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED
                 )
-                if not running.done() and not self.alive:
+                # If this look itself comes late, all stood still (the process was stopped, say): the dispatcher may
+                # not have had its turn yet, and to cancel what it has in hand would send mails twice.
+                everything_stood = self._clock.monotonic() - looked_at > 2 * LOOK_EVERY
+                if not running.done() and not self.alive and not everything_stood:
                     return
         finally:
             stopping.cancel()

@@ -22,6 +22,8 @@ log = structlog.stdlib.get_logger("resetsvc.relay")
 PROBE_PAUSES = (1.0, 2.0, 4.0)  # seconds; the last one from then on, so that traffic is back within 5 s
 OUR_FAULT_PAUSE = 30.0  # a log-in that is refused is not tried so often that the relay locks us out
 CEILING_SECONDS = 60.0  # how long we do with the lanes that a relay gave us before we ask for more
+SILENT_AFTER = 2.0  # seconds without a word, at least, after which the next relay takes what comes
+SILENT_FACTOR = 5.0  # and at least so many times what a letter usually takes
 IDLE_SECONDS = 20.0  # a lane unused for so long is closed: relays close them too, without telling
 LEAVE_SECONDS = 2.0  # for the answer to QUIT
 
@@ -61,6 +63,9 @@ class Relay:
         self._ceiling_until = 0.0
         self._strikes = 0  # letters in a row that ended without a word from the relay
         self._on_trial = False  # up again, but no letter has been taken since: one lane until then
+        self._under_way = 0  # letters that are in a lane, or wait for one
+        self._last_word_at = float("-inf")  # or, if later, when the first of those under way came
+        self._last_start_at = float("-inf")
         self._probes = 0  # since it was last up for good
         self._probe: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
@@ -83,6 +88,23 @@ class Relay:
         return self.up and self._on_trial
 
     @property
+    def silent(self) -> bool:
+        """Letters are under way and it has said nothing for a while. It may be busy, or gone: a time-out will tell."""
+        patience = max(SILENT_AFTER, SILENT_FACTOR * self._pace)
+        return self.up and self._under_way > 0 and self._clock.monotonic() - self._last_word_at >= patience
+
+    @property
+    def worth_a_try(self) -> bool:
+        """It says nothing, but perhaps only about the letters that it has: one more may ask, now and then."""
+        has_a_lane = self._open - len(self._idle) < self.lanes
+        return has_a_lane and self._clock.monotonic() - self._last_start_at >= SILENT_AFTER
+
+    def let_go_if_silent(self) -> None:
+        """Let those that wait for a lane look for another relay."""
+        if self.silent:
+            self._wake_all()
+
+    @property
     def trial_under_way(self) -> bool:
         """It is on trial and a letter is in it: whoever comes now would wait until that one ends."""
         return self.on_trial and self._open > len(self._idle)
@@ -97,14 +119,32 @@ class Relay:
             return 0
         return min(30 * self._connections, int(self.lanes * 0.25 / self._pace))
 
-    async def hand_over(self, compose: Callable[[], Envelope], may_send: Callable[[], bool]) -> Attempt:
+    async def hand_over(
+        self,
+        compose: Callable[[], Envelope],
+        may_send: Callable[[], bool],
+        stand_in: Callable[[], bool] = lambda: False,
+    ) -> Attempt:
         """Make one attempt to hand a letter over; how it ended, whatever the relay does.
 
-        compose -- called once there is a lane for the letter, so that its link's lifetime is not spent on waiting
+        compose  -- called once there is a lane for the letter, so that its link's lifetime is not spent on waiting
+        stand_in -- whether another relay would take it; then it does not wait for a lane of one that says nothing
         """
+        if not self._under_way:
+            self._last_word_at = self._clock.monotonic()
+        self._last_start_at = self._clock.monotonic()
+        self._under_way += 1
+        try:
+            return await self._hand_over(compose, may_send, stand_in)
+        finally:
+            self._under_way -= 1
+
+    async def _hand_over(
+        self, compose: Callable[[], Envelope], may_send: Callable[[], bool], stand_in: Callable[[], bool]
+    ) -> Attempt:
         while True:
             try:
-                lane, used_before = await self._take_lane()
+                lane, used_before = await self._take_lane(stand_in)
             except CannotOpen as error:
                 return Attempt(error.verdict, self.name, error.code, error.reply)
             began = self._clock.monotonic()
@@ -149,7 +189,7 @@ class Relay:
 
     # ---- lanes ----
 
-    async def _take_lane(self) -> tuple[Conversation, bool]:
+    async def _take_lane(self, stand_in: Callable[[], bool]) -> tuple[Conversation, bool]:
         """A usable lane, and whether it has been used before."""
         while True:
             if not self.up:
@@ -163,8 +203,11 @@ class Relay:
             if self._open < self.lanes:
                 opened = await self._open_one()
                 if opened is not None:
+                    self._last_word_at = self._clock.monotonic()
                     return opened, False
                 continue
+            if self.silent and stand_in():
+                raise CannotOpen(Verdict.RELAY_DOWN, None, "the relay says nothing")
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             try:
@@ -246,6 +289,7 @@ class Relay:
             self._go_down(attempt)
         elif attempt.code is not None:  # it spoke: it is alive
             self._strikes = 0
+            self._last_word_at = self._clock.monotonic()
             if self.on_trial:
                 self._on_trial = False
                 log.info("relay up", relay=self.name, probes=self._probes)

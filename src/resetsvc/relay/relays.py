@@ -89,7 +89,7 @@ class Relays:
         for relay in self._relays:
             if relay.up:
                 room += relay.lanes + relay.letters_ahead
-                if not relay.on_trial:
+                if not relay.on_trial and not relay.silent:
                     break
         return room
 
@@ -99,9 +99,12 @@ class Relays:
         for place, relay in enumerate(self._relays):
             if not relay.up:
                 continue
-            if relay.trial_under_way and any(later.up for later in self._relays[place + 1 :]):
+            later = self._relays[place + 1 :]
+            if relay.trial_under_way and any(other.up for other in later):
                 continue  # it greets again, but may hang: one letter finds out, the others do not wait for that
-            attempt = await relay.hand_over(compose, may_send)
+            if relay.silent and not relay.worth_a_try and _one_speaks(later):
+                continue  # those that hang in it find out
+            attempt = await relay.hand_over(compose, may_send, lambda later=later: _one_speaks(later))  # type: ignore[misc]  # a default binds the loop's value
             if attempt.verdict not in (Verdict.RELAY_DOWN, Verdict.OUR_FAULT):
                 return attempt
         return attempt
@@ -109,9 +112,14 @@ class Relays:
     async def tend(self) -> None:
         for relay in self._relays:
             relay.close_idle_lanes()
+            relay.let_go_if_silent()
 
     async def close(self) -> None:
         await asyncio.gather(*(relay.close() for relay in self._relays))
 
     def status(self) -> Sequence[RelayStatus]:
         return [RelayStatus(relay.name, relay.up, relay.why_down, relay.open_lanes) for relay in self._relays]
+
+
+def _one_speaks(relays: Sequence[Relay]) -> bool:
+    return any(relay.up and not relay.silent for relay in relays)

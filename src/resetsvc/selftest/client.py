@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from types import TracebackType
@@ -46,7 +47,12 @@ class Target:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise CannotMeasure(f"{self.host} cannot be found: {error.strerror or error}") from error
-        return all(ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
+        return only_loopback(str(entry[4][0]) for entry in found)
+
+
+def only_loopback(addresses: Iterable[str]) -> bool:
+    """Whether all of these network addresses are this machine's own. One that is not might be the one connected to."""
+    return all(ip_address(address.partition("%")[0]).is_loopback for address in addresses)
 
 
 def parse_target(url: str) -> Target:

@@ -11,7 +11,7 @@ TITLES = {
     "timing": "The answer: does its time tell who has an account?",
     "echo": "The echo: does what comes after it?",
 }
-_HEAD = ("", "t", "of all", "from", "means differ by", "± (1 s.e.)", "medians by")
+_HEAD = ("", "worst t", "of", "raw t", "means differ by", "± (1 s.e.)", "medians by")
 _ROW = "  {:<22} {:>8} {:>8} {:>8} {:>17} {:>11} {:>13}"
 
 
@@ -67,8 +67,8 @@ def _told(finding: Finding) -> Iterator[str]:
         yield _ROW.format(
             name,
             f"{worst.t:.2f}",
-            f"{raw.t:.2f}",
             "all" if worst.kept == 1 else f"{worst.kept:.1%}",
+            f"{raw.t:.2f}",
             f"{raw.difference:+.1f} µs",
             f"{raw.error:.1f} µs",
             f"{comparison.median_difference:+.1f} µs",

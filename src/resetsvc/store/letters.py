@@ -62,19 +62,26 @@ async def count_undelivered(connection: Connection, at_most: int) -> int:
 
 
 async def claim_due_letters(
-    connection: Connection, *, fresh: bool, owner: str, now: float, lease_until: float, limit: int
+    connection: Connection,
+    *,
+    fresh: bool,
+    owner: str,
+    now: float,
+    lease_until: float,
+    limit: int,
+    newest: bool = False,
 ) -> list[ClaimedLetter]:
-    """Take up to `limit` letters that are due, oldest first: those never tried, or those to be tried again."""
+    """Take up to `limit` letters that are due, oldest or newest first: those never tried, or those to be tried again."""
     rows = await connection.fetch_all(
         f"""
         UPDATE letters SET state = 'sending', lease_owner = :owner, lease_until = :lease_until
         WHERE seq IN (
             SELECT seq FROM letters
             WHERE state = 'queued' AND (attempts > 0) = :retry AND due_at <= :now AND deadline_at > :now
-            ORDER BY due_at LIMIT :limit
+            ORDER BY due_at {"DESC" if newest else "ASC"} LIMIT :limit
         )
         RETURNING seq, {_CLAIMED}
-        """,  # noqa: S608 -- the columns are a constant of this module
+        """,  # noqa: S608 -- the columns are a constant of this module, and the order is one of two words
         {"owner": owner, "lease_until": lease_until, "now": now, "retry": not fresh, "limit": limit},
     )
     # RETURNING promises no order.

@@ -3,7 +3,7 @@
 from quart import Blueprint, Response
 
 from resetsvc.errors import LinkDoesNotWork
-from resetsvc.web.body import optional_text, read_fields
+from resetsvc.web.body import read_fields
 from resetsvc.web.client import client
 from resetsvc.web.parts import parts
 from resetsvc.web.replies import answer, error_answer
@@ -29,7 +29,7 @@ async def stop(token: str) -> Response:
     asked_by = client()
     await parts().limits.spend("link", asked_by)
     # Only if the person ticked the box: a mail scanner that presses buttons locks nobody out for a day.
-    mute = optional_text(fields, "mute") == "1"
+    mute = fields.get("mute") in (["1"], [1], [True])  # of a form, or as JSON says it
     await parts().cancel.stop_resets(token, mute=mute, client=asked_by)
     return answer(
         200,

@@ -134,9 +134,7 @@ def _cancel() -> Json:
         "End all open links of the account",
         {200: _either("No link of this account works any more.", "The link does not work any more.", body)},
         problems=(*_REFUSED, 410),
-        fields={
-            "mute": {"type": "string", "enum": ["1"], "description": "Send no reset mails for 24 hours."}
-        },
+        fields={"mute": {"enum": ["1", 1, True], "description": "Send no reset mails for 24 hours."}},
     )
 
 
