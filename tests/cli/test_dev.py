@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.cli.conftest import Command
-from tests.cli.processes import one_line, running
+from tests.cli.processes import one_line, run, running
 
 BARE = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONWARNINGS": "error"}
 
@@ -39,6 +39,9 @@ def options(port: int, mailbox: int, smtp: int) -> list[str]:
 
 async def test_dev_shows_a_whole_reset_with_nothing_configured(tmp_path: Path) -> None:
     port, mailbox, smtp = free_ports(3)
+    config = tmp_path / "data" / "resetsvc.toml"
+    config.parent.mkdir()
+    config.touch(0o644)  # as an earlier version may have left it: it holds the key
     async with running("dev", *options(port, mailbox, smtp), env=BARE, cwd=tmp_path) as dev:
         await dev.until(lambda said: "Ctrl+C" in said)
         for words in (
@@ -66,6 +69,8 @@ async def test_dev_shows_a_whole_reset_with_nothing_configured(tmp_path: Path) -
         assert (tmp_path / "data" / "secret.key").stat().st_mode & 0o077 == 0
         dev.signal(signal.SIGINT)
         assert await dev.ended() == 0
+    verified = await run("audit", "verify", env={**BARE, "RESETSVC_CONFIG": str(config)}, cwd=tmp_path)
+    assert (verified.code, verified.err) == (0, "")
     assert key not in dev.said
     assert "Traceback" not in dev.said
     assert link[0] not in dev.said

@@ -1,6 +1,6 @@
 """The SMTP catcher, by a real client over loopback."""
 
-# ruff: noqa: ASYNC240 - a test may look at its own files between two steps
+
 
 import asyncio
 import socket

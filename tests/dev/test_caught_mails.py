@@ -1,6 +1,6 @@
 """The store: nothing is lost by a restart, the newest 500 stay, and whoever waits is woken."""
 
-# ruff: noqa: ASYNC240 - a test may look at its own files between two steps
+
 
 import asyncio
 import sys

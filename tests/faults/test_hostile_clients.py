@@ -20,13 +20,12 @@ from typing import Any
 import httpx
 import pytest
 
-from resetsvc.server import BUILT_IN_CONFIG
 from tests.cli.processes import Running, add_account, environment, running, serving
 from tests.support.relay_on_order import RelayOnOrder
 
 IDLE = int(os.environ.get("RESETSVC_TEST_IDLE", "2000"))
-SLOW = 20  # clients of each other kind
-HEADERS_WITHIN = 3.0  # seconds; the built-in configuration says 15
+SLOW = 8  # clients of each other kind
+HEADERS_WITHIN = 5.0  # seconds, as the built-in configuration says
 MEMORY = 100  # MiB that all of them together may take
 ASK = b"POST /reset-password HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
 
@@ -75,7 +74,7 @@ class Client:
 
 async def slow_headers(client: Client) -> None:
     dripping = asyncio.create_task(client.drip(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"y" * 5000, 0.2))
-    await client.closed(within=4 * HEADERS_WITHIN)
+    await client.closed(within=2 * HEADERS_WITHIN)  # however often a byte came
     dripping.cancel()
 
 
@@ -84,7 +83,7 @@ async def slow_body(client: Client) -> None:
     dripping = asyncio.create_task(client.drip(b"email=" + b"a" * 200, 0.5))
     answer = await client.closed(within=30)
     dripping.cancel()
-    assert answer.startswith(b"HTTP/1.1 4"), answer[:100]
+    assert answer.startswith(b"HTTP/1.1 408"), answer[:100]
 
 
 async def endless_body(client: Client) -> None:
@@ -164,12 +163,7 @@ async def test_a_healthy_client_is_served_while_others_misbehave_and_memory_stay
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors < IDLE + 500:
         pytest.skip(f"{descriptors} descriptors are not enough for {IDLE} idle connections of ours")
-    config = tmp_path / "quick.toml"
-    built_in = BUILT_IN_CONFIG.read_text()
-    config.write_text(built_in.replace("keep_alive_timeout = 15.0", f"keep_alive_timeout = {HEADERS_WITHIN}"))
-    assert config.read_text() != built_in
-    env = environment(tmp_path)
-    async with serving(env, tmp_path, "--config", str(config)) as process:
+    async with serving(environment(tmp_path), tmp_path) as process:
         port = int(process.url.rpartition(":")[2])
         await answered_in(process.url, 20, 0)
         before = memory_of(process)
@@ -182,8 +176,10 @@ async def test_a_healthy_client_is_served_while_others_misbehave_and_memory_stay
                     group.create_task(kind(client))
                 seconds = await answered_in(process.url, 20, 0.2)
                 most = memory_of(process)
-            # One may have met a machine that was busy otherwise.
-            assert seconds[-2] < 1.0, seconds
+            print(
+                f"\nhealthy: slowest {seconds[-1]:.2f} s; {most - before:.0f} MiB for {IDLE} idle and others"
+            )  # noqa: T201 -- figures for whoever runs this by hand
+            assert seconds[-3] < 1.0, seconds  # two may have met a machine that was busy otherwise
             assert most - before < MEMORY
             end = time.monotonic() + 10
             gone = 0

@@ -1,9 +1,20 @@
 """Which view answers: path and method decide, and nothing that the client says about our own name."""
 
+from functools import cache
+
 from quart import Quart, Response
 from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import MapAdapter
+
+from resetsvc.web.pages import STATIC
+
+CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
 
 
 class PathRouted(Quart):
@@ -27,10 +38,25 @@ class PathRouted(Quart):
         )
 
     async def send_static_file(self, filename: str) -> Response:
-        try:
-            return await super().send_static_file(filename)
-        except OSError:  # a name longer than the file system takes
-            raise NotFound from None
+        """From memory, and only what was there at the start.
+
+        Quart opens a file for each request; a browser that leaves in that moment leaves it open.
+        """
+        found = _static_files().get(filename)
+        if found is None:
+            raise NotFound
+        body, content_type = found
+        return Response(body, 200, content_type=content_type)
+
+
+@cache
+def _static_files() -> dict[str, tuple[bytes, str]]:
+    """Every static file by its name below `static/`: what it holds, and of which type it is."""
+    return {
+        str(path.relative_to(STATIC)): (path.read_bytes(), CONTENT_TYPES[path.suffix])
+        for path in STATIC.rglob("*")
+        if path.is_file()
+    }
 
 
 async def refuse_websocket() -> Response:
