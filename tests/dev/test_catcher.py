@@ -1,7 +1,5 @@
 """The SMTP catcher, by a real client over loopback."""
 
-
-
 import asyncio
 import socket
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The store: nothing is lost by a restart, the newest 500 stay, and whoever waits is woken."""
 
-
-
 import asyncio
 import sys
 from datetime import UTC, datetime

@@ -176,9 +176,9 @@ async def test_a_healthy_client_is_served_while_others_misbehave_and_memory_stay
                     group.create_task(kind(client))
                 seconds = await answered_in(process.url, 20, 0.2)
                 most = memory_of(process)
-            print(
+            print(  # noqa: T201 -- figures for whoever runs this by hand
                 f"\nhealthy: slowest {seconds[-1]:.2f} s; {most - before:.0f} MiB for {IDLE} idle and others"
-            )  # noqa: T201 -- figures for whoever runs this by hand
+            )
             assert seconds[-3] < 1.0, seconds  # two may have met a machine that was busy otherwise
             assert most - before < MEMORY
             end = time.monotonic() + 10

@@ -78,6 +78,17 @@ async def test_a_claim_takes_the_oldest_that_are_due_under_a_lease(store: Store)
     assert (found["state"], found["lease_owner"], found["lease_until"]) == ("sending", "a", NOW + LEASE)
 
 
+async def test_a_claim_takes_the_newest_where_it_is_asked_to(store: Store) -> None:
+    letters = [new_letter(f"{n:032x}", asked_at=NOW - n) for n in range(5)]
+    await put(store, *letters)
+    newest = await store.unit(
+        lambda unit: sql.claim_due_letters(
+            unit, fresh=True, owner="me", now=NOW, lease_until=NOW + LEASE, limit=2, newest=True
+        )
+    )
+    assert {letter.id for letter in newest} == {letters[0].id, letters[1].id}
+
+
 async def test_a_claim_comes_in_the_order_of_asking(store: Store) -> None:
     letters = [new_letter(asked_at=NOW - 50 + n) for n in range(50)]
     await put(store, *letters)

@@ -20,9 +20,9 @@ class Seconds:
         self.clock = Clock(monotonic=lambda: self.now)
 
 
-def make() -> tuple[Destinations, Seconds]:
+def make(lanes: int = 16) -> tuple[Destinations, Seconds]:
     seconds = Seconds()
-    return Destinations(seconds.clock), seconds
+    return Destinations(seconds.clock, lanes), seconds
 
 
 async def go(known: Destinations, domain: str) -> Pass:
@@ -79,6 +79,31 @@ async def test_letters_to_silent_domains_take_few_lanes_however_many_such_domain
     seconds.now += SILENT_AFTER
     went = [await known.enter(f"hole{number}.example") for number in range(20)]
     assert sum(leave is not None for leave in went) == PROBES_AT_ONCE
+
+
+async def test_letters_to_domains_of_which_nothing_was_heard_take_half_of_the_lanes() -> None:
+    known, _ = make(lanes=8)
+    known.leave(await go(known, "well.example"), SENT)
+    under_way = [await go(known, f"new{number}.example") for number in range(4)]
+    fifth = asyncio.create_task(known.enter("new5.example"))
+    await asyncio.sleep(0)
+    assert known.waiting == 1
+    assert all([await known.enter("well.example") for _ in range(20)])  # they go past
+    known.leave(under_way[0], SENT)
+    assert await fifth is not None
+    assert known.waiting == 0
+
+
+async def test_who_waited_long_enough_for_such_a_place_goes_back_to_the_queue() -> None:
+    known, seconds = make(lanes=2)
+    hanging = await go(known, "hole.example")
+    waiting = asyncio.create_task(known.enter("new.example"))
+    await asyncio.sleep(0)
+    seconds.now += SILENT_AFTER
+    known.leave(hanging, None)
+    took_its_place = await go(known, "other.example")
+    assert await waiting is None
+    known.leave(took_its_place, SENT)
 
 
 async def test_a_silent_domain_that_answers_is_served_as_ever() -> None:
