@@ -25,14 +25,14 @@ class Clock:
     """What the service asks when it needs to know the time or to toss a coin.
 
     now        -- seconds since 1970 UTC; what is stored, signed and shown
-    monotonic  -- seconds that never jump; for leases and pauses within one process
+    monotonic  -- seconds that never jump, and count the sleep of a suspended machine: its leases run out meanwhile
     uptime     -- seconds that never jump either; by these a jump of `now` is told from time that passed
     new_id     -- a letter's or a lease owner's id
     chance     -- a number from 0 up to 1; jitter only, never a secret
     """
 
     now: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = uptime
     uptime: Callable[[], float] = uptime
     new_id: Callable[[], str] = new_id
     chance: Callable[[], float] = random.random
