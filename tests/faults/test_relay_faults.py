@@ -29,11 +29,11 @@ from tests.support.relay_on_order import Fault, RelayOnOrder
 
 LETTERS = int(os.environ.get("RESETSVC_TEST_LETTERS", "300"))  # that wait while the relay is down
 RATE = float(os.environ.get("RESETSVC_TEST_RATE", "25"))  # letters a second while something hangs
-ASKED_FOR = float(os.environ.get("RESETSVC_TEST_ASKED_FOR", "1.2"))  # seconds
+ASKED_FOR = float(os.environ.get("RESETSVC_TEST_ASKED_FOR", "0.8"))  # seconds
 CONNECTIONS = 8
 OPS_TOKEN = "an ops token of this test"
 BOUND = 2.0  # seconds from the request to the relay's acceptance
-DOWN_FOR = float(os.environ.get("RESETSVC_TEST_DOWN_FOR", "1"))
+DOWN_FOR = float(os.environ.get("RESETSVC_TEST_DOWN_FOR", "0.5"))
 
 
 class House:
@@ -311,7 +311,7 @@ async def test_a_relay_that_falls_silent_is_stood_in_for_within_five_seconds(tmp
         for step in ("MAIL", "BANNER"):
             first.order(Fault.hang(step))
         await house.ask_steadily(people[1:30], 30)
-        await asyncio.sleep(2)
+        await asyncio.sleep(1.3)
         await house.ask_steadily(people[30:], 30)
         await house.until_accepted(people[30:], within=5)
         assert house.seconds(people[30:])[-1] < 5

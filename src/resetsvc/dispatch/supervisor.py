@@ -19,7 +19,7 @@ from resetsvc.store.database import Store
 log = structlog.stdlib.get_logger("resetsvc.dispatcher")
 
 RESTART_PAUSE = 0.5  # seconds
-ALIVE_WITHIN = 4.0  # seconds since the loop's last step after which it counts as standing still
+ALIVE_WITHIN = 3.5  # seconds since the loop's last step after which it counts as standing still
 LOOK_EVERY = 0.5  # seconds between looks at it: with the two above, it is running again within five
 STOP_WITHIN = 15.0  # seconds until a loop that was told to stop, and did not, is left behind
 TIDY_EVERY = 60.0  # seconds between looks for links that have run out
