@@ -267,6 +267,8 @@ async def test_while_another_process_locks_the_database_requests_are_refused_in_
         await relay.stop()
         async with service(tmp_path, tmp_path, relay, accounts=3) as house:
             assert await house.ask("ann0@user.test") == 200
+            # Else the lock may come between claim and look-up, and the letter wait for the end of its lease.
+            await house.process.until_event("relay down")
             holder = sqlite3.connect(tmp_path / "resetsvc.db", isolation_level=None, timeout=10)
             holder.execute("BEGIN IMMEDIATE")
             await relay.start()
