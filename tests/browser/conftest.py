@@ -1,6 +1,5 @@
 """One browser for all tests of this folder; for each test a service, somebody's webmail, and a browser profile of its own."""
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.chromium import CHROMIUM, MISSING, Watch, chromium, watch
 from tests.browser.serving import OtherSite, ResetService, other_site, reset_service
+from tests.support.lacking import lacking
 
 expect.set_options(timeout=10_000)
 
@@ -20,9 +20,7 @@ expect.set_options(timeout=10_000)
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(MISSING)  # a CI that tests no pages must not look green
-        pytest.skip(MISSING)
+        lacking(MISSING)
     async with chromium() as browser:
         yield browser
 

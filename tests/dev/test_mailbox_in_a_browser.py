@@ -9,14 +9,15 @@ from playwright.async_api import Page, async_playwright, expect
 
 from resetsvc.dev.caught_mails import CaughtMails
 from tests.dev.conftest import Send, Served, a_mail
+from tests.support.lacking import lacking
 
 CHROMIUM = shutil.which("chromium")
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH")
 
 
 @pytest.fixture
 async def page(served: Served) -> AsyncIterator[Page]:
+    if CHROMIUM is None:
+        lacking("needs a real browser: install the Debian package chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM,

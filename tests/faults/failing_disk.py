@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tests.support.lacking import lacking
+
 Failure = Literal["fsync", "full", "readonly"]
 
 # Files of the database alone (its name is in their path): the log still goes out, and Python still loads modules.
@@ -102,15 +104,14 @@ class FailingDisk:
         self.order.unlink()
 
 
-def compiler() -> str | None:
-    return shutil.which("gcc") or shutil.which("cc")
-
-
 def build_failing_disk(folder: Path) -> FailingDisk:
+    with_what = shutil.which("gcc") or shutil.which("cc")
+    if with_what is None:
+        lacking(
+            "a disk that fails on order is built by a C compiler: install the Debian packages gcc and libc6-dev"
+        )
     source, library = folder / "failing_disk.c", folder / "failing_disk.so"
     source.write_text(_SOURCE)
-    with_what = compiler()
-    assert with_what is not None
     subprocess.run(
         [with_what, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"],
         check=True,

@@ -21,7 +21,7 @@ from resetsvc.app import create_app
 from resetsvc.intake import DISK_RESERVE
 from resetsvc.testing import Mailbox, make_settings
 from tests.cli.processes import Running, add_account, environment, serving
-from tests.faults.failing_disk import FailingDisk, Failure, build_failing_disk, compiler
+from tests.faults.failing_disk import FailingDisk, Failure, build_failing_disk
 from tests.mail.houses import links
 from tests.support.relay_on_order import Fault, RelayOnOrder
 
@@ -103,7 +103,6 @@ async def service(
 # ---- a disk that fails ----
 
 
-@pytest.mark.skipif(compiler() is None, reason="no C compiler: a disk that fails on order cannot be built")
 async def test_while_the_disk_fails_requests_are_refused_and_then_all_goes_on(tmp_path: Path) -> None:
     """Three times, in three ways, without a restart."""
     disk = build_failing_disk(tmp_path)
@@ -128,7 +127,6 @@ async def test_while_the_disk_fails_requests_are_refused_and_then_all_goes_on(tm
             house.nobody_was_told_a_lie()
 
 
-@pytest.mark.skipif(compiler() is None, reason="no C compiler: a disk that fails on order cannot be built")
 async def test_a_disk_that_fails_while_a_mail_is_handed_over_costs_no_second_copy(tmp_path: Path) -> None:
     disk = build_failing_disk(tmp_path)
     async with RelayOnOrder() as relay, service(tmp_path, tmp_path, relay, disk=disk) as house:
@@ -145,7 +143,6 @@ async def test_a_disk_that_fails_while_a_mail_is_handed_over_costs_no_second_cop
         assert relay.accepted == 1
 
 
-@pytest.mark.skipif(compiler() is None, reason="no C compiler: a disk that fails on order cannot be built")
 async def test_a_password_is_not_changed_on_a_disk_that_fails_and_its_link_still_works(
     tmp_path: Path,
 ) -> None:
