@@ -15,7 +15,7 @@ from resetsvc.store import letters as sql
 from resetsvc.store import mutes
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
-from resetsvc.store.sqlite import DurableConnection, HeldConnection, database_file, open_sqlite
+from resetsvc.store.sqlite import DurableConnection, HeldConnection, database_file, enter_wal, open_sqlite
 from tests.store.conftest import sqlite
 from tests.store.rows import NOW, new_letter, put
 
@@ -232,3 +232,52 @@ async def test_a_database_is_opened_with_durable_connections(database_url: str) 
         driver = connection.raw_connection
         (mode,) = await driver.execute_fetchall("PRAGMA synchronous")
         assert tuple(mode) == (2,)
+
+
+class Insisting(sqlite3.Connection):
+    """Counts how often it is told to switch, and lets the other connection go at the third time."""
+
+    other: sqlite3.Connection
+    asked = 0
+
+    def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+        if "journal_mode" in sql:
+            self.asked += 1
+            if self.asked == 3:
+                self.other.execute("COMMIT")
+        return super().execute(sql, *args)
+
+
+def new_file_that_another_process_holds(path: Path) -> sqlite3.Connection:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("CREATE TABLE begun (x)")
+    other.execute("BEGIN IMMEDIATE")
+    return other
+
+
+def test_a_new_file_is_switched_as_soon_as_another_process_lets_go_of_it(tmp_path: Path) -> None:
+    other = new_file_that_another_process_holds(tmp_path / "new.db")
+    connection = sqlite3.connect(tmp_path / "new.db", factory=Insisting)
+    connection.other = other
+    enter_wal(connection, patience=60)
+    assert connection.asked == 3
+    assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+    connection.close()
+    other.close()
+
+
+def test_a_new_file_that_stays_held_is_given_up_after_a_while(tmp_path: Path) -> None:
+    other = new_file_that_another_process_holds(tmp_path / "new.db")
+    connection = sqlite3.connect(tmp_path / "new.db")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        enter_wal(connection, patience=0.05)
+    connection.close()
+    other.close()
+
+
+def test_an_error_that_waiting_does_not_mend_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("this is no database at all\n" * 200)
+    connection = sqlite3.connect(tmp_path / "text.db")
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        enter_wal(connection, patience=60)
+    connection.close()

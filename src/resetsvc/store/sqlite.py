@@ -19,6 +19,7 @@ Work = Callable[[Connection], Awaitable[T]]
 
 # Long enough for another process's commit, short enough that a person whose request waits behind a lock is told.
 BUSY_TIMEOUT = 2.0  # seconds
+WAL_PAUSE = 0.01  # seconds
 
 
 class DurableConnection(sqlite3.Connection):
@@ -30,10 +31,32 @@ class DurableConnection(sqlite3.Connection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.row_factory = sqlite3.Row
-        self.execute("PRAGMA journal_mode = WAL")
+        enter_wal(self, patience=BUSY_TIMEOUT)
         self.execute("PRAGMA synchronous = FULL")  # NORMAL does not sync at commit in WAL mode
         self.execute("PRAGMA secure_delete = ON")  # erased addresses leave no bytes behind in the file
         self.execute("PRAGMA foreign_keys = ON")
+
+
+def enter_wal(connection: sqlite3.Connection, *, patience: float) -> None:
+    """Switch a database file to write-ahead logging; sqlite3.OperationalError if it stays locked.
+
+    SQLite does not wait here by itself: where two processes switch the same new file at once, it tells one of them
+    "database is locked" straight away, whatever its time-out.
+
+    patience -- seconds, besides those that the connection itself waits for a lock
+    """
+    tries = 1 + int(patience / WAL_PAUSE)
+    while tries:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            tries -= 1
+            if "locked" not in str(error) or not tries:
+                raise
+        time.sleep(
+            WAL_PAUSE
+        )  # at opening, in the driver's thread: no event tells when another process lets go
 
 
 def open_sqlite(url: str) -> Database:
