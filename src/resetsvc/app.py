@@ -111,7 +111,10 @@ async def open_service(
         )
 
         def on_outcome(outcome: Outcome) -> None:
-            metrics.count_attempt(outcome)
+            metrics.count_outcome(outcome)
+            if outcome.attempt.verdict is Verdict.DROPPED:
+                log.info("letter dropped", letter=short_id(outcome.letter.id), reason=outcome.attempt.reply)
+                return
             log.info(
                 "letter attempt",
                 letter=short_id(outcome.letter.id),

@@ -35,6 +35,12 @@ class Metrics:
             ["relay", "verdict"],
             registry=registry,
         )
+        self._dropped = Counter(
+            "resetsvc_letters_dropped",
+            "Letters that were not meant to leave, by reason.",
+            ["reason"],
+            registry=registry,
+        )
         self._delivery = Histogram(
             "resetsvc_delivery_seconds",
             "Seconds from the request to the relay's acceptance of the mail.",
@@ -72,7 +78,10 @@ class Metrics:
             counter = self._request_counters[route, status] = self._requests.labels(route, str(status))
         counter.inc()
 
-    def count_attempt(self, outcome: Outcome) -> None:
+    def count_outcome(self, outcome: Outcome) -> None:
+        if outcome.attempt.verdict is Verdict.DROPPED:
+            self._dropped.labels(outcome.attempt.reply).inc()
+            return
         self._attempts.labels(outcome.attempt.relay, outcome.attempt.verdict).inc()
         if outcome.attempt.verdict is Verdict.SENT:
             self._delivery.observe(max(0.0, outcome.at - outcome.letter.asked_at))

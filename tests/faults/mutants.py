@@ -62,6 +62,9 @@ class Through:
     async def hand_over(self, compose: Callable[[], Envelope], may_send: Callable[[], bool]) -> Attempt:
         return await self._relays.hand_over(compose, may_send)
 
+    async def rehearse(self, compose: Callable[[], Envelope]) -> None:
+        await self._relays.rehearse(compose)
+
     def room(self) -> int:
         return self._relays.room()
 

@@ -84,6 +84,7 @@ EVERY_DAY: dict[str, tuple[str, Statement]] = {
     "earlier letters of an account": ("letters_account", lambda c: letters.earlier_resets(c, ["1"], NOW)),
     "admit": ("letters_id", lambda c: letters.admit_letters(c, [("0", "1", "c")], now=NOW)),
     "extend deadlines": ("letters_id", lambda c: letters.extend_deadlines(c, [("0", NOW)])),
+    "refuse": ("letters_id", lambda c: letters.refuse_letters(c, IDS)),
     "drop": ("letters_id", lambda c: letters.drop_letters(c, IDS, owner="o", now=NOW)),
     "mark sent": ("letters_id", lambda c: letters.mark_sent(c, [("0", NOW, "r", "250")])),
     "postpone": ("letters_id", lambda c: letters.postpone_letters(c, [("0", NOW, 1)], owner="o")),

@@ -18,7 +18,7 @@ from resetsvc.dispatch.destinations import WAITING_ROOM, Destinations
 from resetsvc.dispatch.gatekeeper import Gatekeeper
 from resetsvc.dispatch.outcomes import Outcome, record_outcomes
 from resetsvc.errors import CannotStore
-from resetsvc.letters import ClaimedLetter, Kind, short_id
+from resetsvc.letters import ClaimedLetter, DropReason, Kind, short_id
 from resetsvc.relay.relays import Outbox
 from resetsvc.relay.verdict import Attempt, Verdict
 from resetsvc.store import letters as sql
@@ -36,6 +36,9 @@ TIDY_EVERY = 1.0  # seconds between looks at other owners' leases, deadlines, id
 STOP_GRACE = 5.0  # seconds that letters in hand get when the service stops; then they go back
 RETRIES_SHARE = 8  # of so many letters claimed, one place is kept for those that were tried before
 POISON_TRIES = 3  # unexpected errors with one letter before it is set aside
+REHEARSALS = (
+    4  # of letters that are dropped, for each lane; beyond that there is so much to do that none shows
+)
 LOOK_UP_AGAIN = 5.0  # seconds until letters are tried again whose accounts could not be looked up
 
 
@@ -49,6 +52,16 @@ class Lease:
 
     until: float
     delivering: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What to do about a letter. `reason`: it is dropped, with all the work of sending it (see `Outbox.rehearse`)."""
+
+    letter: ClaimedLetter
+    recipient: str
+    language: str | None
+    reason: DropReason | None = None
 
 
 class Dispatcher:
@@ -72,11 +85,13 @@ class Dispatcher:
         self._outbox = outbox
         self._clock = clock
         self._lease = lease
+        self._lanes = lanes
         self._on_outcome = on_outcome
         self._owner = clock.new_id()
         self._wake = asyncio.Event()
         self._stopping = False
         self._in_hand: set[asyncio.Task[None]] = set()
+        self._dropping: set[asyncio.Task[None]] = set()  # those in hand that hand nothing over
         self._leases: dict[str, Lease] = {}  # of the letters in hand, by id
         self._destinations = Destinations(clock, lanes)
         self._jumps = ClockJumps(clock, lease)
@@ -144,7 +159,8 @@ class Dispatcher:
     async def _take_on_letters(self) -> bool:
         """Claim what there is room for and start on it; True if there may be more."""
         # Letters that wait for word from their domain use no lane: others go past them.
-        room = self._outbox.room() - len(self._in_hand) + min(self._destinations.waiting, WAITING_ROOM)
+        sending = len(self._in_hand) - len(self._dropping)
+        room = self._outbox.room() - sending + min(self._destinations.waiting, WAITING_ROOM)
         if room <= 0:
             return False
         held_until = self._clock.monotonic() + self._lease
@@ -158,11 +174,11 @@ class Dispatcher:
         try:
             for letter in letters:
                 if letter.kind is Kind.NOTICE:
-                    self._start(letter, letter.address, letter.locale)
+                    self._start(Errand(letter, letter.address, letter.locale))
             if resets:
                 await self._admit(resets)
         finally:
-            # What was neither dropped nor started (the database refused) goes back when its lease ends.
+            # What was not started (the database refused) goes back when its lease ends.
             for letter_id, lease in leases.items():
                 if not lease.delivering:
                     self._forget(letter_id, lease)
@@ -198,7 +214,7 @@ class Dispatcher:
 
     async def _admit(self, resets: Sequence[ClaimedLetter]) -> None:
         try:
-            admissions = await self._gatekeeper.admit(resets, self._owner)
+            admissions = await self._gatekeeper.admit(resets)
         except CannotStore:
             raise
         except Exception:
@@ -211,35 +227,39 @@ class Dispatcher:
             )
             return
         for admission in admissions:
-            if admission.reason is not None:
-                log.info("letter dropped", letter=short_id(admission.letter.id), reason=admission.reason)
-            elif admission.account is not None:
-                self._start(admission.letter, admission.account.address, admission.account.locale)
+            letter, account = admission.letter, admission.account
+            if account is not None and admission.reason is None:
+                self._start(Errand(letter, account.address, account.locale))
+            else:
+                self._start(Errand(letter, letter.address, letter.locale, admission.reason))
 
     # ---- deliver ----
 
-    def _start(self, letter: ClaimedLetter, recipient: str, language: str | None) -> None:
-        lease = self._leases[letter.id]
+    def _start(self, errand: Errand) -> None:
+        lease = self._leases[errand.letter.id]
         lease.delivering = True
-        task = asyncio.create_task(self._deliver(letter, recipient, language, lease), name="letter")
+        task = asyncio.create_task(self._deliver(errand, lease), name="letter")
         self._in_hand.add(task)
+        if errand.reason is not None:
+            self._dropping.add(task)
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._in_hand.discard(task)
+        self._dropping.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a letter's task died", error=repr(error))
         self._wake.set()  # there is room again
 
-    async def _deliver(
-        self, letter: ClaimedLetter, recipient: str, language: str | None, lease: Lease
-    ) -> None:
+    async def _deliver(self, errand: Errand, lease: Lease) -> None:
+        letter = errand.letter
+
         def may_send() -> bool:
             surely_held = self._clock.monotonic() < lease.until - self._lease * LEASE_MARGIN
             return surely_held and self._clock.now() < letter.deadline_at
 
         try:
-            await self._hand_over_and_record(letter, recipient, language, lease, may_send)
+            await self._hand_over_and_record(errand, lease, may_send)
         finally:
             self._forget(letter.id, lease)
 
@@ -247,16 +267,13 @@ class Dispatcher:
         if self._leases.get(letter_id) is lease:  # else the letter was claimed anew
             del self._leases[letter_id]
 
-    async def _hand_over_and_record(
-        self,
-        letter: ClaimedLetter,
-        recipient: str,
-        language: str | None,
-        lease: Lease,
-        may_send: Callable[[], bool],
-    ) -> None:
+    async def _hand_over_and_record(self, errand: Errand, lease: Lease, may_send: Callable[[], bool]) -> None:
+        letter = errand.letter
         try:
-            attempt = await self._attempt(letter, recipient, language, may_send)
+            if errand.reason is not None:
+                attempt = await self._drop(errand, errand.reason)
+            else:
+                attempt = await self._attempt(errand, may_send)
         except UnusableAddress as error:
             attempt = Attempt(Verdict.FAILED, "none", None, str(error))
         except Exception as error:
@@ -268,17 +285,26 @@ class Dispatcher:
         await self._record(outcome)
         self._on_outcome(outcome)
 
-    async def _attempt(
-        self, letter: ClaimedLetter, recipient: str, language: str | None, may_send: Callable[[], bool]
-    ) -> Attempt:
-        domain = recipient.rpartition("@")[2].lower()
+    async def _drop(self, errand: Errand, reason: DropReason) -> Attempt:
+        """Do all the work of a delivery, and deliver nothing: less work would tell who has an account."""
+        try:
+            if len(self._dropping) <= REHEARSALS * self._lanes:
+                await self._outbox.rehearse(
+                    lambda: self._composer.compose(errand.letter, errand.recipient, errand.language)
+                )
+        except Exception as error:  # whatever it is, the letter is dropped
+            log.warning("a rehearsal failed", error=type(error).__name__)
+        return Attempt(Verdict.DROPPED, "none", None, reason)
+
+    async def _attempt(self, errand: Errand, may_send: Callable[[], bool]) -> Attempt:
+        domain = errand.recipient.rpartition("@")[2].lower()
         leave = await self._destinations.enter(domain)
         if leave is None:
             return Attempt(Verdict.POSTPONED, "none", None, "its domain does not answer at the moment")
         attempt: Attempt | None = None
         try:
             attempt = await self._outbox.hand_over(
-                lambda: self._composer.compose(letter, recipient, language), may_send
+                lambda: self._composer.compose(errand.letter, errand.recipient, errand.language), may_send
             )
         finally:
             self._destinations.leave(leave, attempt)

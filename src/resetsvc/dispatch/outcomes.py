@@ -34,14 +34,25 @@ async def record_outcomes(store: Store, owner: str, outcomes: Sequence[Outcome])
         for outcome in outcomes
         if outcome.attempt.verdict is Verdict.SENT
     ]
-    others = [outcome for outcome in outcomes if outcome.attempt.verdict is not Verdict.SENT]
-    if not others:
+    dropped = [
+        (outcome.letter.id, outcome.attempt.reply)
+        for outcome in outcomes
+        if outcome.attempt.verdict is Verdict.DROPPED
+    ]
+    others = [o for o in outcomes if o.attempt.verdict not in (Verdict.SENT, Verdict.DROPPED)]
+    now = max(outcome.at for outcome in outcomes)
+    if not others and not dropped:
         await store.write(lambda connection: sql.mark_sent(connection, sent))
+        return
+    if not others and not sent:
+        await store.write(lambda connection: sql.drop_letters(connection, dropped, owner=owner, now=now))
         return
 
     async def work(unit: Connection) -> None:
         if sent:
             await sql.mark_sent(unit, sent)
+        if dropped:
+            await sql.drop_letters(unit, dropped, owner=owner, now=now)
         tried = [outcome for outcome in others if outcome.attempt.verdict is not Verdict.POSTPONED]
         if tried:
             await sql.insert_attempts(unit, [_attempt_row(outcome) for outcome in tried])
@@ -51,7 +62,7 @@ async def record_outcomes(store: Store, owner: str, outcomes: Sequence[Outcome])
             if outcome.attempt.verdict is Verdict.FAILED
         ]
         if failed:
-            await sql.fail_letters(unit, failed, owner=owner, now=max(outcome.at for outcome in others))
+            await sql.fail_letters(unit, failed, owner=owner, now=now)
         later = [_later(outcome) for outcome in others if outcome.attempt.verdict is not Verdict.FAILED]
         if later:
             await sql.postpone_letters(unit, later, owner=owner)

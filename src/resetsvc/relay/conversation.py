@@ -6,6 +6,7 @@ reply means that the session is out of step and must not be used again.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,17 @@ class Envelope:
     recipient: str
     body: bytes
     utf8: bool = False  # the recipient needs SMTPUTF8 (RFC 6531)
+
+
+@dataclass(slots=True)
+class Pace:
+    """How long the replies to one letter took, in seconds. `pipelining`: the first three were to one packet."""
+
+    mail: float = 0.0
+    rcpt: float = 0.0
+    data: float = 0.0
+    body: float = 0.0
+    pipelining: bool = True
 
 
 class SessionBroken(Exception):
@@ -60,6 +72,7 @@ class Conversation(asyncio.Protocol):
         self._lines: list[str] = []
         self._replies: deque[Reply] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._waited: dict[Step, float] = {}
         self._broken: str | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -106,6 +119,14 @@ class Conversation(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether the session is open and in step: a reply that nobody asked for means that it closes or is confused."""
         return self._broken is None and not self._replies and not self._buffer and not self._lines
+
+    @property
+    def pace(self) -> Pace:
+        """How long this session waited for each of the last replies."""
+        mail, rcpt, data, body = (
+            self._waited.get(step, 0.0) for step in (Step.MAIL, Step.RCPT, Step.DATA, Step.BODY)
+        )
+        return Pace(mail, rcpt, data, body, self._pipelining)
 
     async def hand_over(self, envelope: Envelope, may_send: Callable[[], bool]) -> Handover:
         """Give one letter to the relay. Never raises for what the relay does; a cancelled call leaves the session broken.
@@ -208,6 +229,7 @@ class Conversation(asyncio.Protocol):
 
     async def _reply(self, step: Step) -> Reply:
         """The next reply, within the time for one step however slowly it drips in; else SessionBroken."""
+        began = time.perf_counter()
         if not self._replies and self._broken is None:
             self._waiter = asyncio.get_running_loop().create_future()
             timer = asyncio.get_running_loop().call_later(
@@ -218,6 +240,7 @@ class Conversation(asyncio.Protocol):
             finally:
                 timer.cancel()
                 self._waiter = None
+        self._waited[step] = time.perf_counter() - began
         if self._replies:
             return self._replies.popleft()
         raise SessionBroken(step, self._broken or "the session broke")

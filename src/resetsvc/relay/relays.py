@@ -35,6 +35,10 @@ class Outbox(Protocol):
         """
         ...
 
+    async def rehearse(self, compose: Callable[[], Envelope]) -> None:
+        """Do the work that handing a letter over is, without handing it over. Raises only what `compose` raises."""
+        ...
+
     async def tend(self) -> None:
         """Called about once a second: a time to close what is not needed."""
         ...
@@ -108,6 +112,12 @@ class Relays:
             if attempt.verdict not in (Verdict.RELAY_DOWN, Verdict.OUR_FAULT):
                 return attempt
         return attempt
+
+    async def rehearse(self, compose: Callable[[], Envelope]) -> None:
+        for relay in self._relays:
+            if relay.up and not relay.on_trial and not relay.silent:
+                await relay.rehearse(compose)
+                return
 
     async def tend(self) -> None:
         for relay in self._relays:

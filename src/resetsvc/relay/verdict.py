@@ -20,6 +20,7 @@ class Verdict(StrEnum):
     OUR_FAULT = "our_fault"  # 5yz about us (log-in or sender refused): alarm, keep every letter
     RELAY_DOWN = "relay_down"  # the relay was not reached, or it closes: nothing is known of the letter
     POSTPONED = "postponed"  # not handed over: other letters to its domain get no answer at the moment
+    DROPPED = "dropped"  # never meant to leave: no account, over its budget, ...
     WITHHELD = "withheld"  # we did not send it: the lease or the deadline ran out before the body
 
 

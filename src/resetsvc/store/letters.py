@@ -217,11 +217,23 @@ async def admit_letters(connection: Connection, rows: Sequence[tuple[str, str, s
     """Tie letters to the accounts they are for. rows: (letter id, account id, credential)."""
     await connection.execute(
         """
-        UPDATE letters SET account_id = new.account_id, credential = new.credential, admitted_at = :now
+        UPDATE letters SET account_id = new.account_id, credential = new.credential, admitted_at = :now, reason = NULL
         FROM (SELECT value ->> 0 AS id, value ->> 1 AS account_id, value ->> 2 AS credential FROM json_each(:rows)) AS new
         WHERE letters.id = new.id
         """,
         {"rows": as_json(rows), "now": now},
+    )
+
+
+async def refuse_letters(connection: Connection, rows: Sequence[tuple[str, str]]) -> None:
+    """Note why letters in hand will be dropped. rows: (letter id, reason)."""
+    await connection.execute(
+        """
+        UPDATE letters SET reason = new.reason
+        FROM (SELECT value ->> 0 AS id, value ->> 1 AS reason FROM json_each(:rows)) AS new
+        WHERE letters.id = new.id
+        """,
+        {"rows": as_json(rows)},
     )
 
 
