@@ -3,7 +3,7 @@
 python -m tests.selftest --samples 20000 --apart --echo --into /tmp/timing
 
 --apart delivers in a process of its own; --relay-fault hang:RCPT lets SMTP hang; --budget 1/hour has all known accounts
-but the first request throttled; --mutant measures the service that leaks. All else is for `resetsvc selftest timing`.
+but the first request throttled; --sink /usr/sbin/smtp-sink takes the mails with less work; --mutant measures the service that leaks. All else is for `resetsvc selftest timing`.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from tests.selftest.scene import scene
 @click.option("--apart", is_flag=True)
 @click.option("--relay-fault")
 @click.option("--budget", default="", help="RESETSVC_LIMIT_PER_ACCOUNT")
+@click.option("--sink", help="the path of Postfix's smtp-sink")
 @click.option("--mutant", is_flag=True)
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=Path())
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
@@ -29,6 +30,7 @@ def main(
     apart: bool,
     relay_fault: str | None,
     budget: str,
+    sink: str | None,
     mutant: bool,
     into: Path,
     options: tuple[str, ...],
@@ -43,6 +45,7 @@ def main(
             program=program,
             apart=apart,
             relay_fault=relay_fault,
+            sink=sink,
             limit_per_account=budget,
             queue_limit="10000000",
         ) as here:

@@ -80,6 +80,7 @@ async def scene(
     program: Sequence[str] = ("resetsvc", "serve"),
     apart: bool = False,
     relay_fault: str | None = None,
+    sink: str | None = None,
     **settings: str,
 ) -> AsyncIterator[Scene]:
     """Everything running, and ended at the end.
@@ -88,10 +89,15 @@ async def scene(
     program     -- the module to start and its words; it is given `--bind`
     apart       -- deliver in a process of its own
     relay_fault -- what the relay does with every letter, in the words of tests.support.relay_command
+    sink        -- the path of Postfix's `smtp-sink`, to take the mails instead of our relay: it costs the machine much
+                   less, and what the relay's process costs is not the service's echo
     """
     faults = ("--fault", relay_fault) if relay_fault else ()
     async with AsyncExitStack() as stack:
-        _, port = await stack.enter_async_context(relay_process(*faults))
+        if sink is None:
+            _, port = await stack.enter_async_context(relay_process(*faults))
+        else:
+            port = await stack.enter_async_context(_sink(sink, folder))
         env = environment(
             folder,
             f"smtp://127.0.0.1:{port}?tls=none",
@@ -110,6 +116,20 @@ async def scene(
         await _until_it_serves(url, folder)
         options = ("--url", url, *(f"--{name}={path}" for name, path in files.items()))
         yield Scene(url, options, folder, env)
+
+
+@asynccontextmanager
+async def _sink(program: str, folder: Path) -> AsyncIterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    sink = await asyncio.create_subprocess_exec(
+        program, "-u", "nobody", f"127.0.0.1:{port}", "1024", cwd=folder, stdout=DEVNULL, stderr=DEVNULL
+    )
+    try:
+        yield port
+    finally:
+        sink.terminate()
+        await sink.wait()
 
 
 async def _until_it_serves(url: str, folder: Path) -> None:
