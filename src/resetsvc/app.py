@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from jinja2 import TemplateError
 from quart import Quart, Response, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from resetsvc.accounts import Accounts
 from resetsvc.accounts.builtin import BuiltinAccounts
@@ -50,7 +50,7 @@ from resetsvc.web.ops import ops
 from resetsvc.web.pages import STATIC, Pages
 from resetsvc.web.parts import Parts, Readiness, parts
 from resetsvc.web.replies import error_answer
-from resetsvc.web.routing import PathRouted, refuse_websocket
+from resetsvc.web.routing import PathRouted, length_is_doubtful, refuse_websocket
 from resetsvc.web.security import SecurityHeaders
 
 log = structlog.stdlib.get_logger("resetsvc.app")
@@ -304,6 +304,14 @@ def _handle_requests(app: Quart, headers: SecurityHeaders) -> None:
     @app.before_request
     async def note_the_time() -> None:  # a plain function would be run in a thread, for every request
         g.began = time.perf_counter()
+
+    @app.before_request
+    async def refuse_doubtful_length() -> Response | None:
+        if not length_is_doubtful():
+            return None
+        response = error_answer(BadRequest())
+        response.headers["Connection"] = "close"  # so nothing that follows is taken for a request
+        return response
 
     @app.after_request
     async def finish(response: Response) -> Response:

@@ -12,14 +12,19 @@ import traceback
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import hypercorn.protocol
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.utils import LifespanFailureError
 from quart import Quart
 
 from resetsvc.errors import SetupError, WrongSettings
+
+if TYPE_CHECKING:
+    import h11
 
 SLOWEST_READER = 20.0  # seconds in which a client takes nothing of its answer
 MOST_OPEN_FILES = 16_384  # an idle connection takes 10 to 20 KiB
@@ -173,10 +178,38 @@ class Stop:
         self.now()
 
 
+class PlainHttp1(H11Protocol):
+    """HTTP/1 as hypercorn speaks it, without two of its readings that a client can turn against us."""
+
+    async def _check_protocol(self, event: "h11.Request") -> None:
+        """Leave `Upgrade: h2c` alone, as RFC 9110 7.8 allows: the request is answered in HTTP/1.1.
+
+        A proxy that hands the upgrade on sees no more of the requests that follow. They would reach us past its rules,
+        with whatever `X-Forwarded-For` the client likes. HTTP/2 that a proxy speaks by itself goes on working.
+        """
+        if event.method == b"PRI":
+            await super()._check_protocol(event)
+
+    async def _create_stream(self, request: "h11.Request") -> None:
+        """Take `head` for what it is, an unknown method (RFC 9110 9.1): 405.
+
+        hypercorn makes HEAD of it, and fails at its end, with a traceback in the log, for the body that h11 expects.
+        """
+        if request.method != request.method.upper():
+            request = type(request)(
+                method=b"UNKNOWN",
+                target=request.target,
+                headers=list(request.headers),
+                http_version=request.http_version,
+            )
+        await super()._create_stream(request)
+
+
 async def serve_app(app: Quart, config: Config, until: Callable[[], Awaitable[None]]) -> None:
     """Serve until `until` returns, then stop in order. SetupError if the app does not start, with its reason."""
     raise_open_files()
     listen(config)  # what was taken before stays taken
+    hypercorn.protocol.H11Protocol = PlainHttp1  # type: ignore[attr-defined]  # there is no setting for it
     try:
         await serve(app, config, shutdown_trigger=until)
     except LifespanFailureError as error:

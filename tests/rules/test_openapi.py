@@ -178,6 +178,9 @@ async def test_real_answers_are_as_the_document_says_and_nothing_is_told_that_ne
     for looking in ("GET /reset/{token}", "GET /reset/{token}/cancel"):
         await drive.in_all_forms(looking, first)
         await drive.in_all_forms(looking, "unknown")
+        await drive.in_all_forms(looking, "with%2Fa slash")
+    for post in POSTS[1:]:
+        await drive.in_all_forms(post, "with%2Fa slash", form={"password": GOOD})
     for post in POSTS:
         for accept in OTHER_FORMS.values():
             form = {"Accept": accept, "Content-Type": "application/x-www-form-urlencoded"}

@@ -13,8 +13,8 @@ _TOKEN: Json = {
     "name": "token",
     "in": "path",
     "required": True,
-    "description": "What the mail's link holds.",
-    "schema": {"type": "string"},
+    "description": "What the mail's link holds. Nothing is to be read from it, and 404 answers one that holds a slash.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]+$"},
 }
 _REFUSED = (400, 408, 413, 415, 429, 500, 503)  # what any POST can meet
 
@@ -96,7 +96,7 @@ def _link_page(settings: Settings) -> Json:
         "showLink",
         "The page for the new password",
         {200: _either("The link works. Looking uses nothing up.", "This link works. …", body)},
-        problems=(410, 500, 503),
+        problems=(404, 410, 500, 503),
     )
 
 
@@ -105,7 +105,7 @@ def _change(settings: Settings) -> Json:
         "changePassword",
         "Set the new password",
         {200: _either("Changed; the link is used up.", "Your password was changed.", {"status": "changed"})},
-        problems=(*_REFUSED, 410, 422),
+        problems=(*_REFUSED, 404, 410, 422),
         fields={
             "password": {
                 "type": "string",
@@ -123,7 +123,7 @@ def _cancel_page() -> Json:
         "showCancelPage",
         'The page of "this was not me"',
         {200: _either("The link works. Looking stops nothing.", "Send a POST …", body)},
-        problems=(410, 500, 503),
+        problems=(404, 410, 500, 503),
     )
 
 
@@ -133,7 +133,7 @@ def _cancel() -> Json:
         "cancelResets",
         "End all open links of the account",
         {200: _either("No link of this account works any more.", "The link does not work any more.", body)},
-        problems=(*_REFUSED, 410),
+        problems=(*_REFUSED, 404, 410),
         fields={"mute": {"enum": ["1", 1, True], "description": "Send no reset mails for 24 hours."}},
     )
 

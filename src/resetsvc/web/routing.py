@@ -1,8 +1,10 @@
 """Which view answers: path and method decide, and nothing that the client says about our own name."""
 
 from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
 
-from quart import Quart, Response
+from quart import Quart, Response, request
 from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import MapAdapter
@@ -24,6 +26,13 @@ class PathRouted(Quart):
     exception, past every error page (`Host: [::1`), and others end up in redirects. Paths are taken as they are:
     merging slashes answers `/reset//cancel` with such a redirect.
     """
+
+    async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
+        """Give Quart a path in every case: at `GET ?x` or `GET http://[` it fails before any error page (500)."""
+        path = scope.get("path")
+        if path is not None and not path.startswith("/"):
+            scope = {**scope, "path": _path_of(path)}
+        await super().asgi_app(scope, receive, send)
 
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
         self.url_map.merge_slashes = False
@@ -47,6 +56,26 @@ class PathRouted(Quart):
             raise NotFound
         body, content_type = found
         return Response(body, 200, content_type=content_type)
+
+
+def _path_of(target: str) -> str:
+    """The path in a request's target that is none itself: `http://host/path` has one (RFC 9112 3.2.2), `*` has not."""
+    if not target.lower().startswith(("http://", "https://")):
+        return "/"  # where there is nothing
+    try:
+        return urlsplit(target).path or "/"
+    except ValueError:  # http://[
+        return "/"
+
+
+def length_is_doubtful() -> bool:
+    """Whether a proxy in front may have read another end of this body than we did (RFC 9112 6.1).
+
+    Then what we take for the next request on the connection was a part of somebody's body to it: smuggling.
+    """
+    if "transfer-encoding" not in request.headers:
+        return False
+    return "content-length" in request.headers or request.http_version == "1.0"
 
 
 @cache
