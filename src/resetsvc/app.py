@@ -43,6 +43,7 @@ from resetsvc.templates import Templates
 from resetsvc.tokens import Tokens
 from resetsvc.trail import Trail
 from resetsvc.version import __version__
+from resetsvc.web.asgi import LARGEST_BODY, OneTask
 from resetsvc.web.ask import ask
 from resetsvc.web.cancel import cancel
 from resetsvc.web.confirm import confirm
@@ -54,12 +55,6 @@ from resetsvc.web.routing import PathRouted, length_is_doubtful, refuse_websocke
 from resetsvc.web.security import SecurityHeaders
 
 log = structlog.stdlib.get_logger("resetsvc.app")
-
-LARGEST_BODY = 16 * 1024  # octets; an address and a password of 1,024 characters fit in several times over
-SLOWEST_BODY = 10  # seconds from the headers to the end of the body
-SLOWEST_READER = (
-    20  # seconds until an answer has been taken by its client; the largest file has a few hundred KiB
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +237,11 @@ async def readiness(store: Store, supervisor: Supervisor | None, outbox: Outbox)
 
 
 class App(PathRouted):
-    """Quart, but for one habit: a reason not to start is told in one line by whoever started the app, not as a traceback."""
+    """Quart, but for two habits: each request has a task of its own and no more; and a reason not to start is told in
+    one line by whoever started the app, not as a traceback.
+    """
+
+    asgi_http_class = OneTask
 
     def log_exception(self, exception_info: Any) -> None:
         if not isinstance(exception_info[1], ResetError):
@@ -269,15 +268,16 @@ def create_app(
     app = App("resetsvc", static_folder=str(STATIC), static_url_path="/static", template_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=LARGEST_BODY,
-        BODY_TIMEOUT=SLOWEST_BODY,
-        RESPONSE_TIMEOUT=SLOWEST_READER,
+        BODY_TIMEOUT=None,  # both limits are in web/asgi.py
+        RESPONSE_TIMEOUT=None,
         SEND_FILE_MAX_AGE_DEFAULT=None,
         PROPAGATE_EXCEPTIONS=False,
     )
     quieten()
     for blueprint in (ask, confirm, cancel, ops):
         app.register_blueprint(blueprint)
-    _handle_requests(app, SecurityHeaders(settings))
+    _handle_requests(app)
+    app.extensions["resetsvc.headers"] = SecurityHeaders(settings).of
     app.before_websocket(refuse_websocket)
 
     @app.while_serving
@@ -291,7 +291,7 @@ def create_app(
     return app
 
 
-def _handle_requests(app: Quart, headers: SecurityHeaders) -> None:
+def _handle_requests(app: Quart) -> None:
     """One shape for every error, and one record for every request."""
     for kind in (ResetError, HTTPException):
         app.register_error_handler(kind, _tell)
@@ -315,13 +315,13 @@ def _handle_requests(app: Quart, headers: SecurityHeaders) -> None:
 
     @app.after_request
     async def finish(response: Response) -> Response:
-        await headers.put_on(response)
-        parts().metrics.count_request(_route(), response.status_code)
+        route = _route()
+        parts().metrics.count_request(route, response.status_code)
         letter = g.get("letter")
         log.info(
             "request",
             method=request.method,
-            route=_route(),
+            route=route,
             status=response.status_code,
             ms=round((time.perf_counter() - g.began) * 1000, 2),
             **({"letter": short_id(letter)} if letter else {}),
@@ -337,4 +337,5 @@ async def _tell(error: ResetError | HTTPException) -> Response:
 
 def _route() -> str:
     """The pattern of the route, never the path: that may hold a token."""
-    return request.url_rule.rule if request.url_rule else "none"
+    rule = request.url_rule
+    return rule.rule if rule else "none"

@@ -1,6 +1,7 @@
 """Who is asking: the client's network address, as limits count it and as a mail may show it. Pure functions."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 UNKNOWN = "unknown"
@@ -40,6 +41,7 @@ def mask_client(client: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=1024)  # a client that asks once asks again: its page, its form, its link
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
     host = text
     if host.startswith("["):  # [2001:db8::1]:443

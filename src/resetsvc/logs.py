@@ -4,8 +4,12 @@ No token, password or whole address belongs in a log. Third-party loggers that w
 SQL values, SMTP dialogues, request lines with the token in the path) are kept to warnings at every level.
 """
 
+import contextlib
+import json
 import logging
 import sys
+from collections.abc import MutableMapping
+from typing import Any
 
 import structlog
 
@@ -29,29 +33,43 @@ TALKATIVE = (
 )
 
 
+class Lines:
+    """Where our own events go: finished lines to standard error, without the standard library's records in between.
+
+    Those cost three times as much as the event itself (33 µs of a request). A line that cannot be written is given up:
+    the request whose line it is was answered and stored all the same.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def write(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # a full disk, a reader that is gone, a closed stream
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+
+    debug = info = warning = error = critical = write
+
+
 def set_up_logging(settings: Settings) -> None:
     """Configure structlog and the root logger, to standard error. Done once by the commands, never by `create_app`."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
     render: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+        _as_json
         if settings.log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, render],
+        logger_factory=Lines,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -62,8 +80,15 @@ def set_up_logging(settings: Settings) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(settings.log_level.upper())
+    root.setLevel(level)
     quieten()
+
+
+_encode = json.JSONEncoder(default=repr).encode
+
+
+def _as_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    return _encode(event)
 
 
 def quieten() -> None:

@@ -21,7 +21,7 @@ DOORS = {
     "click": {"resetsvc.cli", "resetsvc.dev.run"},
     "databases": {"resetsvc.store.sqlite"},
     "httpx": {"resetsvc.passwords.breach"},
-    "hypercorn": {"resetsvc.server", "resetsvc.dev.run"},
+    "hypercorn": {"resetsvc.server", "resetsvc.dev.run", "resetsvc.web.asgi"},  # the last for its types
     "idna": {"resetsvc.addresses"},
     "itsdangerous": {"resetsvc.tokens"},
     "jinja2": {"resetsvc.templates", "resetsvc.app"},  # the app tells a broken template at the start

@@ -22,6 +22,7 @@ async def show_form() -> Response:
 
 @ask.post("/reset-password")
 async def accept() -> Response:
+    here = parts()
     fields = await read_fields()
     typed = ""
     try:
@@ -30,16 +31,16 @@ async def accept() -> Response:
     except (AddressRefused, BodyRefused) as error:
         return _refused(error, typed)
     asked_by = client()
-    await parts().limits.spend("ask", asked_by)
-    locale = parts().pages.languages.best(optional_text(fields, "locale"), parts().pages.language())
+    await here.limits.spend("ask", asked_by)
+    locale = here.pages.languages.best(optional_text(fields, "locale"), here.pages.language())
     began = time.perf_counter()
-    g.letter = await parts().intake.accept(address, client=asked_by, locale=locale)
+    g.letter = await here.intake.accept(address, client=asked_by, locale=locale)
     response = answer(
         200,
         text="Email sent",
         body={"status": "accepted"},
         page="check_inbox",
-        minutes=max(1, parts().settings.token_ttl // 60),
+        minutes=max(1, here.settings.token_ttl // 60),
     )
     # For the browser's Network panel: how long making it durable took. No account has been looked at by then.
     response.headers["Server-Timing"] = f"store;dur={(time.perf_counter() - began) * 1000:.1f}"

@@ -8,8 +8,6 @@ from resetsvc.web.parts import parts
 
 def client() -> str:
     """Its network address, with as many proxies believed as the settings say."""
-    return client_address(
-        request.remote_addr or "",
-        request.headers.getlist("x-forwarded-for"),
-        parts().settings.trusted_proxies,
-    )
+    proxies = parts().settings.trusted_proxies
+    forwarded_for = tuple(request.headers.getlist("x-forwarded-for")) if proxies else ()
+    return client_address(request.remote_addr or "", forwarded_for, proxies)

@@ -1,8 +1,9 @@
 """Headers that every answer carries, and which other origins may read answers."""
 
-from quart import Response, request
+from quart import Request
 
 from resetsvc.settings import Settings
+from resetsvc.web.asgi import EncodedHeaders
 
 # No inline script or style and nothing foreign: what a page may do is what we serve (ASVS 3.4).
 CONTENT_SECURITY_POLICY = (
@@ -14,48 +15,52 @@ STATIC_PREFIX = "/static/"
 
 
 class SecurityHeaders:
-    """Puts the headers on an answer, whatever its route and status."""
+    """What is added to each answer, whatever its route and status. Made once: no request pays for putting it together."""
 
     def __init__(self, settings: Settings) -> None:
         self._origins = frozenset(settings.cors_origins)
-        self._headers = {
-            "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-            "X-Content-Type-Options": "nosniff",
-            "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
-            "Referrer-Policy": "no-referrer",
-            "Cross-Origin-Opener-Policy": "same-origin",
-            "Cross-Origin-Resource-Policy": "cross-origin" if self._origins else "same-origin",
-            "Permissions-Policy": "camera=(), geolocation=(), microphone=(), browsing-topics=()",
+        always = {
+            "content-security-policy": CONTENT_SECURITY_POLICY,
+            "x-content-type-options": "nosniff",
+            "x-frame-options": "DENY",  # for browsers that do not know frame-ancestors
+            "referrer-policy": "no-referrer",
+            "cross-origin-opener-policy": "same-origin",
+            "cross-origin-resource-policy": "cross-origin" if self._origins else "same-origin",
+            "permissions-policy": "camera=(), geolocation=(), microphone=(), browsing-topics=()",
         }
         if settings.public_url.startswith("https://"):
-            self._headers["Strict-Transport-Security"] = (
+            always["strict-transport-security"] = (
                 f"max-age={YEAR}"  # not for subdomains: those are other people's
             )
+        if self._origins:
+            always["vary"] = "Origin"
+        self._page = _encoded({**always, "cache-control": "no-store"})
+        # Named by their content: a changed file has another address.
+        self._file = _encoded({**always, "cache-control": f"public, max-age={YEAR}, immutable"})
 
-    async def put_on(self, response: Response) -> Response:
-        response.headers.extend(self._headers)
-        if request.path.startswith(STATIC_PREFIX) and response.status_code in (200, 304):
-            # Named by their content: a changed file has another address.
-            response.headers["Cache-Control"] = f"public, max-age={YEAR}, immutable"
-        else:
-            response.headers["Cache-Control"] = "no-store"
-        self._allow_origin(response)
-        return response
+    def of(self, request: Request, status: int) -> EncodedHeaders:
+        """What to add to the answer to this request."""
+        is_file = request.path.startswith(STATIC_PREFIX) and status in (200, 304)
+        headers = self._file if is_file else self._page
+        if self._origins:
+            headers = headers + self._for_other_origins(request)
+        return headers
 
-    def _allow_origin(self, response: Response) -> None:
+    def _for_other_origins(self, request: Request) -> EncodedHeaders:
         """Let a front end on another origin read the answer, if exactly this origin is in the settings.
 
         Never with credentials: there are none. A form posted across sites has no one's cookies to ride on either.
         """
-        if not self._origins:
-            return
-        response.headers.add("Vary", "Origin")
         origin = request.headers.get("origin", "")
         if origin not in self._origins:
-            return
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+            return []
+        headers = {"access-control-allow-origin": origin, "access-control-expose-headers": "Retry-After"}
         if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
-            response.headers["Access-Control-Allow-Methods"] = "GET, POST"
-            response.headers["Access-Control-Allow-Headers"] = "Content-Type"
-            response.headers["Access-Control-Max-Age"] = "7200"
+            headers["access-control-allow-methods"] = "GET, POST"
+            headers["access-control-allow-headers"] = "Content-Type"
+            headers["access-control-max-age"] = "7200"
+        return _encoded(headers)
+
+
+def _encoded(headers: dict[str, str]) -> EncodedHeaders:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -1,0 +1,82 @@
+"""One request in one task: its body is read, it is answered, and the answer leaves in one piece.
+
+Quart reads the body in a second task beside the one that answers, and puts a third one around each wait that has a
+limit. That buys streaming, which a service that takes 16 KiB and answers from memory has no use for.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, cast
+
+from hypercorn.typing import (
+    ASGIReceiveCallable,
+    ASGISendCallable,
+    HTTPResponseBodyEvent,
+    HTTPResponseStartEvent,
+)
+from quart import Request, Response
+from quart.asgi import ASGIHTTPConnection
+from quart.utils import encode_headers
+from quart.wrappers.response import DataBody
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+LARGEST_BODY = 16 * 1024  # octets; an address and a password of 1,024 characters fit in several times over
+SLOWEST_BODY = 10.0  # seconds from the headers to the end of the body
+SLOWEST_READER = (
+    20.0  # seconds until an answer has been taken by its client; the largest file has a few hundred KiB
+)
+
+EncodedHeaders = list[tuple[bytes, bytes]]
+
+
+class OneTask(ASGIHTTPConnection):
+    """A client that leaves does not interrupt what it has begun: a password that is being changed is changed."""
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        request = self._create_request_from_scope(send)
+        try:
+            async with asyncio.timeout(SLOWEST_BODY):
+                if not await _read_body(request, receive):
+                    return
+        except TimeoutError:
+            request.body_timeout = 0  # whoever asks for the body is told at once that it did not come
+        response = await self.app.handle_request(request)
+        body = await _body_of(response)
+        more: Callable[[Request, int], EncodedHeaders] = self.app.extensions["resetsvc.headers"]
+        start = {
+            "type": "http.response.start",
+            "status": response.status_code,
+            "headers": encode_headers(response.headers) + more(request, response.status_code),
+        }
+        end = {"type": "http.response.body", "body": body, "more_body": False}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SLOWEST_READER):
+                await send(cast(HTTPResponseStartEvent, start))
+                await send(cast(HTTPResponseBodyEvent, end))
+
+
+async def _body_of(response: Response | WerkzeugResponse) -> bytes:
+    if isinstance(response, WerkzeugResponse):  # a redirect
+        return response.get_data(as_text=False)
+    if isinstance(
+        response.response, DataBody
+    ):  # nearly always: the bytes as they are, without iterating over them
+        return response.response.data
+    return await response.get_data(as_text=False)
+
+
+async def _read_body(request: Request, receive: ASGIReceiveCallable) -> bool:
+    """Read until the end, or until it is too much (the request itself remembers that). False: the client left."""
+    octets = 0
+    while octets <= LARGEST_BODY:
+        message: Any = await receive()
+        if message["type"] == "http.disconnect":
+            return False
+        body = message.get("body", b"")
+        octets += len(body)
+        request.body.append(body)
+        if not message.get("more_body", False):
+            request.body.set_complete()
+            return True
+    return True
