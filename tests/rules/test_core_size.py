@@ -28,7 +28,7 @@ NOT_CORE = {"web/openapi.py"}  # describes, decides nothing
 # lease before the body) that a library would otherwise hide; the formatter's one argument a line is much of the rest.
 # Raised once by a twentieth: refused links and their reasons for the audit trail, clocks that jump, equal work for the
 # unknown (no echo), passwords known from a breach.
-MOST_LINES = 2900  # 2607 today
+MOST_LINES = 2920  # 2607 today
 
 LONGEST_FILE = 300
 LONGER_FILES = {

@@ -170,7 +170,10 @@ class Conversation(asyncio.Protocol):
         except SessionBroken as broken:
             if refusal is not None:  # it said why before it left
                 return Handover(
-                    verdict_of(refusal[0], refusal[1].code), refusal[1].code, refusal[1].text, False
+                    verdict_of(refusal[0], refusal[1].code),
+                    refusal[1].code,
+                    presentable(refusal[1].text),
+                    False,
                 )
             verdict = Verdict.RELAY_DOWN if broken.step is Step.MAIL else Verdict.RETRY
             return Handover(verdict, None, f"{broken} (at {broken.step})", False)
@@ -206,7 +209,7 @@ class Conversation(asyncio.Protocol):
                     self._break("RSET was refused")
             except SessionBroken:
                 pass
-        return Handover(verdict, reply.code, reply.text, self.usable)
+        return Handover(verdict, reply.code, presentable(reply.text), self.usable)
 
     async def _body(self, envelope: Envelope) -> Handover:
         body = envelope.body
@@ -214,16 +217,17 @@ class Conversation(asyncio.Protocol):
             body = body.replace(b"\r\n.", b"\r\n..")
             body = b"." + body if body.startswith(b".") else body
         self._write(body + (b".\r\n" if body.endswith(b"\r\n") else b"\r\n.\r\n"))
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._writable.wait()
-        except TimeoutError:
-            self._break("the relay stopped reading")  # perhaps after it had said why: then that counts
+        if not self._writable.is_set():
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._writable.wait()
+            except TimeoutError:
+                self._break("the relay stopped reading")  # perhaps after it had said why: then that counts
         reply = await self._reply(Step.BODY)
         verdict = verdict_of(Step.BODY, reply.code)
         if not (200 <= reply.code < 300 or 400 <= reply.code < 600) or reply.code == 421:
             self._break("closing")
-        return Handover(verdict, reply.code, reply.text, self.usable)
+        return Handover(verdict, reply.code, presentable(reply.text), self.usable)
 
     # ---- replies ----
 
@@ -256,7 +260,7 @@ class Conversation(asyncio.Protocol):
             return False
         self._lines.append(f"{code}{text}")
         if mark != "-":
-            self._replies.append(Reply(int(code), presentable(" ".join(line[3:] for line in self._lines))))
+            self._replies.append(Reply(int(code), " ".join(line[3:] for line in self._lines)))
             self._lines.clear()
         return True
 

@@ -37,13 +37,10 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One SMTP reply: three digits and the text of all its lines."""
+    """One SMTP reply: three digits and the text of all its lines, as it came: `presentable` before it goes anywhere."""
 
     code: int
     text: str
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.text}"
 
 
 @dataclass(frozen=True, slots=True)

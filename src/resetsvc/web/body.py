@@ -90,12 +90,12 @@ class _Pairs(list[tuple[str, object]]):
 
 
 def _multipart_fields(data: bytes, boundary: str) -> Fields:
-    parser = MultiPartParser(max_form_memory_size=len(data), max_form_parts=_MOST_FIELDS)
+    # Files in memory: those that werkzeug spools stay open where the body breaks off later.
+    parser = MultiPartParser(lambda *_, **__: io.BytesIO(), len(data), max_form_parts=_MOST_FIELDS)
     form, files = parser.parse(io.BytesIO(data), boundary.encode("ascii"), len(data))
     fields = _grouped(list(form.items(multi=True)))
-    for name, upload in files.items(multi=True):
-        upload.close()
-        fields.setdefault(name, []).append(None)  # a file is no text
+    for name, values in files.lists():
+        fields.setdefault(name, []).extend([None] * len(values))  # a file is no text
     return fields
 
 
