@@ -3,9 +3,13 @@
 VENV   ?= .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
+# Requests that `make fuzz` makes up for each test.
+FUZZ   ?= 1000
+# What resetsvc is measured against, in an environment of its own: one of them wants an older SQLAlchemy than ours.
+BENCH_VENV := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types docs docs-check messages pictures audit bench clean
+.PHONY: help run test check lint types docs docs-check messages pictures audit fuzz bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -47,11 +51,14 @@ audit: $(VENV)/.test ## Look for weak spots: our code by bandit, the dependencie
 	  echo "Whether a dependency has a known vulnerability was NOT looked up: that is asked of a server on the network."; \
 	  echo "To do so: $(BIN)/python -m pip install pip-audit && make audit"; fi
 
-bench: ## The benchmarks (there are none in this version: see CHANGELOG.md)
-	@echo "There are no benchmarks in this version." && exit 1
+fuzz: $(VENV)/.test ## Throw hostile HTTP at the service for some minutes, new each time (FUZZ=10000: longer)
+	RESETSVC_TEST_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/hostile $(PYTEST_ARGS)
+
+bench: $(VENV)/.test $(BENCH_VENV)/.done ## Measure it all, beside what people do today, in about 12 minutes; ends in bench/results/ (needs wrk and postfix)
+	$(BIN)/python -m bench $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # What was installed is told by a file whose name says for what: running needs less than testing.
 $(VENV)/bin/python:
@@ -65,3 +72,8 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,speed,redis]'
 	touch $@ $(VENV)/.run
+
+$(BENCH_VENV)/.done: bench/contenders/requirements.txt | $(VENV)/bin/python
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/contenders/requirements.txt
+	touch $@
