@@ -68,6 +68,8 @@ async def _body_of(response: Response | WerkzeugResponse) -> bytes:
 
 async def _read_body(request: Request, receive: ASGIReceiveCallable) -> bool:
     """Read until the end, or until it is too much (the request itself remembers that). False: the client left."""
+    if (request.content_length or 0) > LARGEST_BODY:
+        return True  # announced as too much: not waited for
     octets = 0
     while octets <= LARGEST_BODY:
         message: Any = await receive()
