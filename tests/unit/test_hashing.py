@@ -1,13 +1,15 @@
 """Argon2id: the parameters of the settings, never more at once than the bound, nothing cut, the same for every keyboard."""
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
 
 from resetsvc.errors import Busy
-from resetsvc.passwords.hashing import Hasher
+from resetsvc.passwords.hashing import NICENESS, Hasher
 
 
 @pytest.fixture
@@ -188,3 +190,11 @@ async def test_an_error_in_the_thread_frees_the_place_and_reaches_the_caller(has
         with pytest.raises(UnicodeEncodeError):
             await hasher.hash("\ud800")
     assert (await hasher.hash("four unrelated words")).startswith("$argon2id$")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a priority for each thread")
+async def test_hashing_leaves_the_processor_to_whoever_asks_meanwhile(hasher: Hasher) -> None:
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    seen = await hasher._in_executor(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+    assert seen == NICENESS
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before

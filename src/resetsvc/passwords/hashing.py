@@ -1,6 +1,10 @@
 """Argon2id, in a small executor of its own, so that hashing starves neither the event loop nor the memory."""
 
 import asyncio
+import contextlib
+import os
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -16,6 +20,7 @@ T = TypeVar("T")
 
 # Hashes that may wait for each one that runs: at 20 ms each, a person waits a second at the most.
 _WAITING_PER_THREAD = 48
+NICENESS = 10  # of the hashing threads: whoever asks for a mail meanwhile has the processor first
 
 
 class Hasher:
@@ -23,7 +28,7 @@ class Hasher:
 
     def __init__(self, *, memory_kib: int, time_cost: int, parallelism: int, concurrency: int) -> None:
         self._argon2 = PasswordHasher(memory_cost=memory_kib, time_cost=time_cost, parallelism=parallelism)
-        self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="argon2")
+        self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="argon2", initializer=_step_back)
         self._bound = concurrency * (1 + _WAITING_PER_THREAD)
         self._asked = 0
 
@@ -68,6 +73,13 @@ class Hasher:
 
     def _done_one(self) -> None:
         self._asked -= 1
+
+
+def _step_back() -> None:
+    """Let this thread have what the others leave. Linux alone keeps a priority for each thread, and not only for processes."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
