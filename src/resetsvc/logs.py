@@ -60,11 +60,7 @@ def set_up_logging(settings: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    render: structlog.typing.Processor = (
-        _as_json
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+    render = _as_json if settings.log_format == "json" else _for_a_person()
     structlog.configure(
         processors=[*shared, render],
         logger_factory=Lines,
@@ -89,6 +85,28 @@ _encode = json.JSONEncoder(default=repr).encode
 
 def _as_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
     return _encode(event)
+
+
+def _for_a_person() -> structlog.typing.Processor:
+    """The console form. What a library or a relay said begins no line of its own there and moves no cursor (ASVS 16.4.1).
+
+    A traceback keeps its lines, those of its last message too: where lines have to be told apart by a program, it is JSON.
+    """
+    console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+
+    def render(logger: object, method: str, event: MutableMapping[str, Any]) -> str:
+        tame = {name: value if name == "exception" else _printable(value) for name, value in event.items()}
+        return console(logger, method, tame)
+
+    return render
+
+
+def _printable(value: object) -> object:
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in value
+    )
 
 
 def quieten() -> None:
