@@ -19,6 +19,7 @@ from resetsvc.cancel import Cancel
 from resetsvc.clock import Clock
 from resetsvc.compose.composer import Composer
 from resetsvc.confirm import Confirm
+from resetsvc.database_time import clock_of
 from resetsvc.dispatch.dispatcher import LEASE, Dispatcher
 from resetsvc.dispatch.gatekeeper import Gatekeeper
 from resetsvc.dispatch.outcomes import Outcome
@@ -83,14 +84,15 @@ async def open_service(
     accounts, outbox, clock -- other parts in place of the built-in ones
     lease                   -- seconds that a killed process holds letters up; the same in all that share a database
     """
-    clock = clock or Clock()
     async with AsyncExitStack() as stack:
         hasher = Hasher.from_settings(settings)
         stack.callback(hasher.close)
-        metrics = Metrics(clock)
+        metrics = Metrics(clock or Clock())
         store = Store(settings.database_url, on_done=metrics.count_unit)
         await store.open()
         stack.push_async_callback(store.close)
+        if clock is None:
+            clock = await stack.enter_async_context(clock_of(store))
         trail = Trail(store, settings.keys, clock)
         await trail.start()
         stack.push_async_callback(trail.close)
@@ -145,10 +147,13 @@ async def open_service(
             )
             await supervisor.start()
             stack.push_async_callback(supervisor.stop)
+            await store.listen(supervisor.wake)
 
         def wake() -> None:
             if supervisor is not None:
                 supervisor.wake()
+            else:
+                store.announce()
 
         intake = Intake(
             store,
@@ -218,8 +223,8 @@ async def readiness(store: Store, supervisor: Supervisor | None, outbox: Outbox)
     except (CannotStore, TimeoutError):
         problems["database"] = "cannot be reached"
     else:
-        if revision != schema.REVISION:
-            problems["database"] = "has another schema than this version needs: resetsvc migrate"
+        if schema.is_outdated(revision):
+            problems["database"] = "has an older schema than this version needs: resetsvc migrate"
     if store.free_space() <= DISK_RESERVE:
         problems["disk"] = "is almost full"
     if supervisor is not None and not supervisor.alive:
@@ -282,11 +287,17 @@ def create_app(
 
     @app.while_serving
     async def lifespan() -> AsyncGenerator[None, None]:
-        async with open_service(settings, **other_parts) as service:
-            app.extensions["resetsvc"] = service.parts
-            app.extensions["resetsvc.service"] = service
-            await on_start(service)
-            yield
+        try:
+            async with open_service(settings, **other_parts) as service:
+                app.extensions["resetsvc"] = service.parts
+                app.extensions["resetsvc.service"] = service
+                await on_start(service)
+                yield
+        except SetupError as error:
+            app.extensions["resetsvc.why_not"] = (
+                error  # the server that runs this app passes on its words alone
+            )
+            raise
 
     return app
 

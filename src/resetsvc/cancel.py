@@ -35,6 +35,7 @@ class Cancel:
         account, now = opened.account, self._clock.now()
 
         async def work(unit: Connection) -> None:
+            await unit.lock([account.id])  # against a letter for it that is being admitted
             await sql.revoke_links(unit, account.id, now)
             await sql.drop_waiting_resets(unit, account.id, DropReason.CANCELLED, now)
             known_as = sorted({account.address, opened.link.address})

@@ -72,6 +72,7 @@ class Confirm:
 
     async def _change(self, unit: Connection, opened: OpenLink, sealed: str, client: str) -> None:
         account, now = opened.account, self._clock.now()
+        await unit.lock([account.id])  # against a letter for it that is being admitted
         if not await sql.mark_link_used(unit, opened.link.letter_id, now):
             # Somebody with the same link was faster.
             raise LinkDoesNotWork(short_id(opened.link.letter_id), "ended")

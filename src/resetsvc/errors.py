@@ -13,7 +13,8 @@ ResetError
     ├── WrongSettings     all of them at once, by name
     ├── SchemaOutdated    run `resetsvc migrate`
     ├── SchemaTooNew      a newer resetsvc has migrated this database
-    └── DatabaseUnusable  cannot be opened, read or written
+    └── DatabaseUnusable  cannot be opened, read or written; perhaps it can be later
+        └── DatabaseUnsuitable  not before somebody has changed something
 """
 
 from collections.abc import Sequence
@@ -116,3 +117,7 @@ class SchemaTooNew(SetupError):
 
 class DatabaseUnusable(SetupError):
     """The database cannot be used."""
+
+
+class DatabaseUnsuitable(DatabaseUnusable):
+    """The database cannot be used as it is set up."""

@@ -18,6 +18,7 @@ from resetsvc.settings import Settings
 TALKATIVE = (
     "databases",
     "aiosqlite",
+    "asyncpg",
     "aiosmtplib",
     "mail.log",
     "hypercorn.access",

@@ -213,7 +213,7 @@ async def serve_app(app: Quart, config: Config, until: Callable[[], Awaitable[No
         await serve(app, config, shutdown_trigger=until)
     except LifespanFailureError as error:
         reason = str(error).partition("'")[2].rpartition("'")[0] or str(error)
-        raise SetupError(reason) from None
+        raise app.extensions.get("resetsvc.why_not", SetupError(reason)) from None
 
 
 def freeze_garbage() -> None:

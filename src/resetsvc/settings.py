@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Collection
 from email.utils import parseaddr
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ from pydantic_settings import (
 from resetsvc.addresses import parse_address
 from resetsvc.errors import AddressRefused, WrongSettings
 from resetsvc.relay.url import RelayAddress, parse_relay_url
+from resetsvc.store.address import parse_address as parse_postgres_address
 
 PREFIX = "RESETSVC_"
 # Read by this module or by the test suite, and no settings of the service.
@@ -67,7 +69,7 @@ class Settings(BaseSettings):
 
     database_url: str = Field(
         "sqlite:///var/resetsvc.db",
-        description="Where letters and the built-in accounts are kept: `sqlite:///path` (relative) or `sqlite:////path` (absolute).",
+        description="Where letters and the built-in accounts are kept: `sqlite:///path` (relative), `sqlite:////path` (absolute), or `postgresql://user:password@host/database` (needs the extra `postgres`).",
     )
     secret_key: SecretStr = Field(
         description="Signs links: at least 32 characters. `resetsvc keygen` makes one."
@@ -185,9 +187,16 @@ class Settings(BaseSettings):
     def _is_database(cls, value: str) -> str:
         scheme = value.partition(":")[0]
         if scheme in ("postgresql", "postgres"):
-            raise ValueError("PostgreSQL is not supported by this version yet: use sqlite:///…")
+            if find_spec("asyncpg") is None:
+                raise ValueError(
+                    "names PostgreSQL, and its driver is missing: pip install 'resetsvc[postgres]'"
+                )
+            parse_postgres_address(value)
+            return value
         if not value.startswith("sqlite:///") or len(value) == len("sqlite:///"):
-            raise ValueError("not of the form sqlite:///path/to/file.db")
+            raise ValueError(
+                "is not of the form sqlite:///path/to/file.db or postgresql://user@host/database"
+            )
         if ":memory:" in value or "mode=memory" in value:
             raise ValueError("a database in memory loses every letter when the process ends: name a file")
         return value

@@ -47,5 +47,5 @@ def test_a_database_of_a_later_version_is_left_alone(resetsvc: Command) -> None:
     connection.close()
     for command in (["migrate"], ["letters", "list"], ["serve", "--bind", "127.0.0.1:0"], ["dispatch"]):
         result = resetsvc(*command)
-        assert result.exit_code == 1, command
+        assert result.exit_code == 2, command
         assert "newer version" in result.stderr.splitlines()[-1]

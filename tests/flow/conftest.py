@@ -1,7 +1,8 @@
 """The running service as these tests meet it: its client, its mailbox, its records, and other parts to start it with."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,8 +18,10 @@ from resetsvc.accounts import Account
 from resetsvc.accounts.builtin import BuiltinAccounts
 from resetsvc.app import Service
 from resetsvc.clock import Clock
+from resetsvc.settings import Settings
 from resetsvc.store.connection import Connection, Row
 from resetsvc.testing import CaughtMail, HandClock, Mailbox, make_settings
+from tests.support import postgres
 
 ANN = "ann@example.com"
 OLD_PASSWORD = "an old password of hers"
@@ -162,8 +165,26 @@ class Start(Protocol):
     ) -> Running: ...
 
 
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[str]:
+    """The URL of this test's database: SQLite, or PostgreSQL where RESETSVC_TEST_DATABASE=postgresql says so.
+
+    test_on_postgresql.py runs what matters most there in any case.
+    """
+    if os.environ.get("RESETSVC_TEST_DATABASE") != "postgresql":
+        yield f"sqlite:///{tmp_path / 'resetsvc.db'}"
+        return
+    yield (url := postgres.new_database())
+    postgres.drop_database(url)
+
+
+@pytest.fixture
+def resetsvc_settings(tmp_path: Path, database: str) -> Settings:
+    return make_settings(tmp_path, database_url=database)
+
+
 @pytest_asyncio.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
+async def start(tmp_path: Path, database: str) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def begin(
@@ -175,7 +196,10 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         ) -> Running:
             mailbox = outbox or Mailbox()
             app = create_app(
-                make_settings(tmp_path, **settings), outbox=mailbox, accounts=accounts, clock=clock
+                make_settings(tmp_path, **{"database_url": database, **settings}),
+                outbox=mailbox,
+                accounts=accounts,
+                clock=clock,
             )
             test_app = app.test_app()
             await test_app.startup()

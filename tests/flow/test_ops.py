@@ -30,11 +30,14 @@ async def test_not_ready_while_the_database_cannot_be_read_but_alive(running: Ru
     assert (await running.client.get("/readyz")).status_code == 200
 
 
-async def test_not_ready_on_another_schema(running: Running) -> None:
-    await running.change("UPDATE alembic_version SET version_num = '9999'")
+async def test_not_ready_on_an_older_schema_and_ready_on_a_newer_one(running: Running) -> None:
+    """Migrations only add: yesterday's processes go on while today's are started one by one."""
+    await running.change("UPDATE alembic_version SET version_num = '0001'")
     ready = await running.client.get("/readyz")
     assert ready.status_code == 503
     assert "schema" in (await ready.get_json())["problems"]["database"]
+    await running.change("UPDATE alembic_version SET version_num = '9999'")
+    assert (await running.client.get("/readyz")).status_code == 200
 
 
 async def test_ready_without_a_dispatcher_where_there_is_to_be_none(start: Start) -> None:

@@ -14,6 +14,9 @@ MAY_BE_MISSING = (
     "resetsvc.testing",
     "resetsvc.server",
     "resetsvc.passwords.breach",
+    "resetsvc.store.postgres",
+    "resetsvc.store.postgres_store",
+    "resetsvc.store.news",
     "resetsvc.selftest",
 )
 

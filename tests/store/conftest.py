@@ -1,6 +1,6 @@
 """The databases that the contract suite runs on. Another one is added by another maker at the end of MAKERS."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from resetsvc.store import schema
 from resetsvc.store.database import Store
+from tests.support import postgres
 
 MakeUrl = Callable[[Path], str]
 
@@ -30,14 +31,25 @@ def migrated_file() -> bytes:
         return file.read_bytes()
 
 
-MAKERS: list[MakeUrl] = [sqlite]
+def postgresql(_: Path) -> str:
+    return postgres.new_database()
+
+
+MAKERS: list[MakeUrl] = [sqlite, postgresql]
+
+# For tests that are about one of them.
+ON_SQLITE = pytest.mark.parametrize("database_url", [sqlite], ids=["sqlite"], indirect=True)
+ON_POSTGRESQL = pytest.mark.parametrize("database_url", [postgresql], ids=["postgresql"], indirect=True)
 
 
 @pytest.fixture(params=MAKERS, ids=[maker.__name__ for maker in MAKERS])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database of one's own."""
     maker: MakeUrl = request.param
-    return maker(tmp_path)
+    url = maker(tmp_path)
+    yield url
+    if url.startswith("postgresql:"):
+        postgres.drop_database(url)
 
 
 @pytest_asyncio.fixture

@@ -1,6 +1,7 @@
 """The audit trail in a database: whole with its unit, one chain from any number of processes, and no change unseen."""
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
@@ -23,6 +25,8 @@ from resetsvc.store.connection import Connection, Row
 from resetsvc.store.database import Store
 from resetsvc.store.sqlite import database_file
 from resetsvc.trail import AT_MOST, PAGE, NotedHead, Trail
+from tests.store.conftest import ON_POSTGRESQL, ON_SQLITE
+from tests.support import postgres
 
 KEY, OLD_KEY = ("the key of this year: 0123456789 abcdef", "the key of last year: 0123456789 abcdef")
 
@@ -70,6 +74,12 @@ async def fault(store: Store, *keys: str, noted: NotedHead | None = None) -> str
 
 def do(url: str, *statements: str) -> None:
     """As somebody who has the database and not the key: what keeps it from being changed is dropped first."""
+    if url.startswith("postgresql:"):
+        triggers = ("audit_no_update", "audit_no_delete", "audit_no_truncate")
+        postgres.run_sql(
+            url, *(f"DROP TRIGGER IF EXISTS {trigger} ON audit" for trigger in triggers), *statements
+        )
+        return
     connection = sqlite3.connect(database_file(url))
     for trigger in ("audit_no_update", "audit_no_delete"):
         connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
@@ -197,11 +207,11 @@ async def test_records_that_come_while_it_is_read_are_no_fault(
 TAMPERINGS: dict[str, list[str]] = {
     "a detail": ["""UPDATE audit SET detail = '{"letter": "ffffffffffff", "n": 2}' WHERE seq = 3"""],
     "an event": ["UPDATE audit SET event = 'link_refused' WHERE seq = 3"],
-    "a time that is none": ["UPDATE audit SET at = 'x' WHERE seq = (SELECT max(seq) FROM audit)"],
+    "a time that is none": ["UPDATE audit SET at = 'NaN' WHERE seq = (SELECT max(seq) FROM audit)"],
     "a time": ["UPDATE audit SET at = at + 1 WHERE seq = 3"],
     "the last record": ["UPDATE audit SET detail = '{}' WHERE seq = (SELECT max(seq) FROM audit)"],
     "the first record": ["UPDATE audit SET detail = '{}' WHERE seq = 1"],
-    "a chain value": ["UPDATE audit SET chain = hex(zeroblob(32)) WHERE seq = 3"],
+    "a chain value": ["UPDATE audit SET chain = '" + 64 * "0" + "' WHERE seq = 3"],
     "a key's name": ["""UPDATE audit SET "key" = '000000000000' WHERE seq = 3"""],
     "one removed": ["DELETE FROM audit WHERE seq = 3"],
     "the first removed": ["DELETE FROM audit WHERE seq = 1"],
@@ -274,15 +284,28 @@ async def test_a_detail_that_is_no_json_keeps_no_service_from_starting(
     assert await fault(store) is not None
 
 
+def run_sql(url: str, statement: str) -> None:
+    if url.startswith("postgresql:"):
+        postgres.run_sql(url, statement)
+        return
+    with contextlib.closing(sqlite3.connect(database_file(url))) as connection:
+        connection.execute(statement)
+
+
+@ON_POSTGRESQL
+async def test_the_table_is_not_emptied_by_mistake(store: Store, trail: Trail, database_url: str) -> None:
+    await append(store, trail)
+    with pytest.raises(asyncpg.RaiseError, match="only ever added to"):
+        run_sql(database_url, "TRUNCATE audit")
+
+
 @pytest.mark.parametrize("statement", ["UPDATE audit SET event = 'x'", "DELETE FROM audit WHERE seq = 1"])
 async def test_the_table_itself_refuses_any_change_by_mistake(
     statement: str, store: Store, trail: Trail, database_url: str
 ) -> None:
     await append(store, trail)
-    connection = sqlite3.connect(database_file(database_url))
-    with pytest.raises(sqlite3.IntegrityError, match="only ever added to"):
-        connection.execute(statement)
-    connection.close()
+    with pytest.raises((sqlite3.IntegrityError, asyncpg.RaiseError), match="only ever added to"):
+        run_sql(database_url, statement)
 
 
 # ---- migrations ----
@@ -388,6 +411,7 @@ async def test_a_refused_link_is_noted_once_a_minute_and_only_if_it_was_ever_our
     assert [detail["letter"] for _, detail in await written(store, 2)] == ["0123456789ab", "0123456789ac"]
 
 
+@ON_SQLITE
 async def test_notes_wait_while_the_database_is_locked_and_what_is_still_refused_at_the_end_is_told(
     store: Store, trail: Trail, database_url: str
 ) -> None:

@@ -7,6 +7,7 @@ from resetsvc.store import letters as sql
 from resetsvc.store import mutes
 from resetsvc.store.database import Store
 from resetsvc.store.sqlite import database_file
+from tests.store.conftest import ON_SQLITE
 from tests.store.rows import NOW, admitted, claim, new_letter, put, sent
 
 DAY = 86400.0
@@ -36,6 +37,7 @@ async def test_erasing_goes_in_slices_oldest_first(store: Store) -> None:
     assert await erase(store, NOW + 30 * DAY, 30 * DAY) == 0
 
 
+@ON_SQLITE
 async def test_no_byte_of_an_address_is_left_in_the_file_or_its_log(store: Store, database_url: str) -> None:
     """SQLite only marks what it deletes as free, unless it is told to overwrite it."""
     path = Path(database_file(database_url))
@@ -70,6 +72,7 @@ async def test_no_byte_of_an_address_is_left_in_the_file_or_its_log(store: Store
     assert left() == set()
 
 
+@ON_SQLITE
 async def test_emptying_the_log_leaves_it_empty(store: Store, database_url: str) -> None:
     await put(store, new_letter())
     log = Path(database_file(database_url) + "-wal")

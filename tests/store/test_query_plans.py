@@ -39,6 +39,9 @@ class Explaining:
     async def execute(self, sql: str, values: Mapping[str, Any] | None = None) -> None:
         await self.fetch_all(sql, values)
 
+    async def lock(self, names: Sequence[str]) -> None:
+        await self._connection.lock(names)
+
 
 Statement = Callable[[Connection], Awaitable[object]]
 IDS = [("0" * 32, "x")]

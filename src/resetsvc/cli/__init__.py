@@ -14,7 +14,7 @@ from resetsvc.cli.letters import letters
 from resetsvc.cli.run import dev, dispatch, serve
 from resetsvc.cli.selftest import selftest
 from resetsvc.cli.setup import keygen, migrate
-from resetsvc.errors import ResetError, WrongSettings
+from resetsvc.errors import DatabaseUnsuitable, ResetError, SchemaOutdated, SchemaTooNew, WrongSettings
 from resetsvc.version import __version__
 
 
@@ -34,8 +34,8 @@ class Commands(click.Group):
             code = _say(error.format_message(), error.exit_code)
         except click.Abort:
             code = _say("interrupted", 130)
-        except WrongSettings as error:
-            code = _say(str(error), 2)
+        except (WrongSettings, DatabaseUnsuitable, SchemaOutdated, SchemaTooNew) as error:
+            code = _say(str(error), 2)  # to start again changes nothing
         except (ResetError, OSError) as error:
             code = _say(str(error), 1)
         except Exception as error:

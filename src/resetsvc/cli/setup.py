@@ -6,7 +6,6 @@ import secrets
 import click
 
 from resetsvc.clock import Clock
-from resetsvc.errors import DatabaseUnusable
 from resetsvc.settings import load_settings
 from resetsvc.store import schema
 from resetsvc.store.database import Store
@@ -29,6 +28,7 @@ def migrate() -> None:
 
     async def work() -> None:
         store = Store(settings.database_url)
+        await store.migrate()
         await store.open()
         try:
             trail = Trail(store, settings.keys, Clock())
@@ -36,8 +36,5 @@ def migrate() -> None:
         finally:
             await store.close()
 
-    try:
-        asyncio.run(work())
-    except DatabaseUnusable as error:
-        raise click.ClickException(str(error)) from error
+    asyncio.run(work())
     click.echo(f"The schema is at revision {schema.REVISION}.")

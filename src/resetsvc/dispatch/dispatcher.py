@@ -210,7 +210,7 @@ class Dispatcher:
                 claimed += await claim(True, for_fresh - for_newest)
             return claimed + await claim(False, room - len(claimed))
 
-        return await self._store.unit(work)
+        return await self._store.unit(work, alone=False)
 
     async def _admit(self, resets: Sequence[ClaimedLetter]) -> None:
         try:
@@ -223,7 +223,8 @@ class Dispatcher:
             await self._store.unit(
                 lambda unit: sql.postpone_letters(
                     unit, [(letter.id, due, 0) for letter in resets], owner=self._owner
-                )
+                ),
+                alone=False,
             )
             return
         for admission in admissions:
@@ -357,7 +358,7 @@ class Dispatcher:
                 released = await sql.release_expired_leases(unit, owner=self._owner, in_hand=in_hand, now=now)
             return released, await sql.expire_letters(unit, now)
 
-        released, expired = await self._store.unit(work)
+        released, expired = await self._store.unit(work, alone=False)
         self._jumps.mended(jump)
         if released:
             log.warning("took over letters whose owner is gone", letters=released)

@@ -33,7 +33,7 @@ class Gatekeeper:
         admitting one more is inside, so that two dispatchers cannot both see room for the last mail of the hour.
         """
         accounts = await self._accounts.find(sorted({letter.address for letter in letters}))
-        return await self._store.unit(lambda unit: self._decide(unit, letters, accounts))
+        return await self._store.unit(lambda unit: self._decide(unit, letters, accounts), alone=False)
 
     async def _decide(
         self, unit: Connection, letters: Sequence[ClaimedLetter], accounts: Mapping[str, Account]
@@ -41,6 +41,9 @@ class Gatekeeper:
         now = self._clock.now()
         # Who has no account is looked for as well, under a name that none has.
         ids = sorted({accounts[one.address].id if one.address in accounts else one.id for one in letters})
+        await unit.lock(
+            ids
+        )  # until what is decided here can be seen by whoever decides about one of them next
         muted = frozenset(await mutes.muted_accounts(unit, ids, now))
         # Back to the first request of this batch too: a mail that left after it answers it.
         since = min(

@@ -67,7 +67,7 @@ async def record_outcomes(store: Store, owner: str, outcomes: Sequence[Outcome])
         if later:
             await sql.postpone_letters(unit, later, owner=owner)
 
-    await store.unit(work)
+    await store.unit(work, alone=False)
 
 
 def _attempt_row(outcome: Outcome) -> tuple[str, float, str, str, int | None, str]:

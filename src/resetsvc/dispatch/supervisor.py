@@ -154,7 +154,7 @@ async def erase(store: Store, now: float, retention: float) -> int:
         await mutes.erase_ended_mutes(unit, now)
         return await sql.erase_finished(unit, now - retention, ERASE_SLICE)
 
-    while (slice_ := await store.unit(work)) > 0:
+    while (slice_ := await store.unit(work, alone=False)) > 0:
         erased += slice_
     if erased:
         await store.empty_log()

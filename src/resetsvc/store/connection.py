@@ -8,13 +8,23 @@ Row = Mapping[str, Any]
 
 
 class Connection(Protocol):
-    """One database connection, inside a unit of work. Values are always bound, never written into the SQL."""
+    """One database connection, inside a unit of work. Values are always bound, never written into the SQL.
+
+    The SQL is that of SQLite and PostgreSQL at once: see `resetsvc.store.dialect` for the few words that differ.
+    """
 
     async def fetch_all(self, sql: str, values: Mapping[str, Any] | None = None) -> Sequence[Row]: ...
 
     async def fetch_one(self, sql: str, values: Mapping[str, Any] | None = None) -> Row | None: ...
 
     async def execute(self, sql: str, values: Mapping[str, Any] | None = None) -> None: ...
+
+    async def lock(self, names: Sequence[str]) -> None:
+        """Until this unit ends, no other unit gets past a lock on one of these names.
+
+        For units that read and then write by what they read, beside others that do the same (`alone=False`).
+        """
+        ...
 
 
 def as_json(rows: Sequence[object]) -> str:

@@ -1,82 +1,99 @@
 """The store that the rest of the service sees: open it, read, and change it in whole units of work."""
 
-import contextlib
-import os
-import sqlite3
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from resetsvc.errors import DatabaseUnusable
-from resetsvc.store import schema
 from resetsvc.store.connection import Connection
-from resetsvc.store.sqlite import HeldConnection, database_file, open_sqlite
 
 T = TypeVar("T")
+Work = Callable[[Connection], Awaitable[T]]
+OnDone = Callable[[str, float], None]
+
+
+class Engine(Protocol):
+    """What a kind of database has to offer; each method means what that of `Store` means."""
+
+    async def migrate(self) -> None: ...
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+    async def unit(self, work: Work[T], *, alone: bool) -> T: ...
+    async def write(self, statement: Work[T]) -> T: ...
+    async def read(self, work: Work[T]) -> T: ...
+    async def time(self) -> float | None: ...
+    async def listen(self, on_news: Callable[[], None]) -> None: ...
+    def announce(self) -> None: ...
+    def free_space(self) -> int: ...
+    async def empty_log(self) -> None: ...
 
 
 class Store:
-    """Letters, mutes and the built-in accounts, in one SQLite file.
+    """Letters, mutes, the audit trail and the built-in accounts, in SQLite or in PostgreSQL."""
 
-    One connection writes and one reads, both held open: opening one for each query costs three quarters of the
-    throughput.
-    """
-
-    def __init__(
-        self, url: str, *, on_done: Callable[[str, float], None] = lambda _kind, _seconds: None
-    ) -> None:
+    def __init__(self, url: str, *, on_done: OnDone = lambda _kind, _seconds: None) -> None:
         """on_done -- told of each unit of work: "read" or "write", and its seconds with the wait for its turn"""
-        self._url = url
-        database = open_sqlite(url)
-        self._writer = HeldConnection(database, writes=True, on_done=on_done)
-        self._reader = HeldConnection(database, writes=False, on_done=on_done)
+        self._engine = _engine(url, on_done)
+
+    async def migrate(self) -> None:
+        """Bring the schema up to date, from nothing if need be: safe to do twice, and from two processes at once."""
+        await self._engine.migrate()
 
     async def open(self) -> None:
-        """Bring the schema up to date (SQLite needs nobody's permission for that) and open both connections."""
-        try:
-            _make_private_file(Path(database_file(self._url)))
-            await schema.upgrade_if_needed(self._url)
-            await self._writer.open()
-            await self._reader.open()
-        except (sqlite3.Error, OSError) as error:
-            await self.close()
-            raise DatabaseUnusable(
-                f"the database {database_file(self._url)} cannot be used: {error}"
-            ) from error
+        """Open the connections. A SQLite file is brought up to date first; PostgreSQL is not.
+
+        Raises DatabaseUnusable, SchemaOutdated, SchemaTooNew; nothing is left open then, and nothing changed.
+        """
+        await self._engine.open()
 
     async def close(self) -> None:
-        await self._reader.close()
-        await self._writer.close()
+        """Finish the units that wait, then close."""
+        await self._engine.close()
 
-    async def unit(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def unit(self, work: Work[T], *, alone: bool = True) -> T:
         """Do `work` in one transaction: all of it is durable when this returns, or none of it happened.
 
-        Whatever `work` raises comes out after the rollback; CannotStore if the database refuses.
+        Whatever `work` raises comes out after the rollback; CannotStore if the database refuses. On PostgreSQL `work`
+        may be done again after a rollback, where it came into conflict with another unit.
+
+        alone -- False: other units may go on beside it, in this process and in others. For work that does not mind:
+                 what it writes does not depend on what it read, or it has locked what it reads
         """
-        return await self._writer.run(work, transaction=True)
+        return await self._engine.unit(work, alone=alone)
 
-    async def write(self, statement: Callable[[Connection], Awaitable[T]]) -> T:
+    async def write(self, statement: Work[T]) -> T:
         """Do one statement that commits by itself. As durable as a unit, with two turns of the driver less."""
-        return await self._writer.run(statement, transaction=False)
+        return await self._engine.write(statement)
 
-    async def read(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def read(self, work: Work[T]) -> T:
         """Read, beside whatever is being written."""
-        return await self._reader.run(work, transaction=False)
+        return await self._engine.read(work)
+
+    async def time(self) -> float | None:
+        """The database's own time, in seconds since 1970; None where it has none but this machine's."""
+        return await self._engine.time()
+
+    async def listen(self, on_news: Callable[[], None]) -> None:
+        """Have `on_news` called when another process says that there are letters to deliver. Some news may be missed."""
+        await self._engine.listen(on_news)
+
+    def announce(self) -> None:
+        """Tell other processes soon that there are letters to deliver."""
+        self._engine.announce()
 
     def free_space(self) -> int:
-        """Octets left on the disk for what is to be stored."""
-        found = os.statvfs(Path(database_file(self._url)).parent)
-        return found.f_bavail * found.f_frsize
+        """Octets left on the disk for what is to be stored, as far as this machine can know."""
+        return self._engine.free_space()
 
     async def empty_log(self) -> None:
         """Move the write-ahead log into the file and truncate it: what was erased is nowhere any more."""
-        await self._writer.run(
-            lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"), transaction=False
-        )
+        await self._engine.empty_log()
 
 
-def _make_private_file(path: Path) -> None:
-    """Create the file for its owner alone, if there is none: it holds addresses and hashes. SQLite's logs follow its mode."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+def _engine(url: str, on_done: OnDone) -> Engine:
+    """Only what is used is loaded: neither driver has to be there for the other database."""
+    if url.startswith(("postgresql:", "postgres:")):
+        from resetsvc.store.postgres_store import PostgresStore
+
+        return PostgresStore(url, on_done)
+    from resetsvc.store.sqlite_store import SqliteStore
+
+    return SqliteStore(url, on_done)

@@ -18,7 +18,8 @@ async def insert_letters(connection: Connection, letters: Sequence[NewLetter]) -
         """
         INSERT INTO letters (id, kind, state, address, locale, client, message_id, asked_at, due_at, deadline_at, account_id)
         SELECT value ->> 0, value ->> 1, 'queued', value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-               value ->> 6, value ->> 6, value ->> 7, value ->> 8
+               CAST(value ->> 6 AS DOUBLE PRECISION), CAST(value ->> 6 AS DOUBLE PRECISION),
+               CAST(value ->> 7 AS DOUBLE PRECISION), value ->> 8
         FROM json_each(:rows)
         """,
         {
@@ -74,12 +75,13 @@ async def claim_due_letters(
     """Take up to `limit` letters that are due, oldest or newest first: those never tried, or those to be tried again."""
     rows = await connection.fetch_all(
         f"""
-        UPDATE letters SET state = 'sending', lease_owner = :owner, lease_until = :lease_until
-        WHERE seq IN (
+        WITH due AS MATERIALIZED (
             SELECT seq FROM letters
             WHERE state = 'queued' AND (attempts > 0) = :retry AND due_at <= :now AND deadline_at > :now
-            ORDER BY due_at {"DESC" if newest else "ASC"} LIMIT :limit
+            ORDER BY due_at {"DESC" if newest else "ASC"} LIMIT :limit /*postgresql FOR UPDATE SKIP LOCKED */
         )
+        UPDATE letters SET state = 'sending', lease_owner = :owner, lease_until = :lease_until
+        WHERE seq IN (SELECT seq FROM due)
         RETURNING seq, {_CLAIMED}
         """,  # noqa: S608 -- the columns are a constant of this module, and the order is one of two words
         {"owner": owner, "lease_until": lease_until, "now": now, "retry": not fresh, "limit": limit},
@@ -94,8 +96,12 @@ async def renew_leases(
     """Hold letters in hand for longer. Returns those that are still held: the others were taken over, or finished."""
     rows = await connection.fetch_all(
         """
-        UPDATE letters SET lease_until = :lease_until
-        WHERE state = 'sending' AND lease_owner = :owner AND id IN (SELECT value FROM json_each(:ids))
+        WITH held AS MATERIALIZED (
+            SELECT seq FROM letters
+            WHERE state = 'sending' AND lease_owner = :owner AND id IN (SELECT value FROM json_each(:ids))
+            ORDER BY seq /*postgresql FOR UPDATE SKIP LOCKED */
+        )
+        UPDATE letters SET lease_until = :lease_until WHERE seq IN (SELECT seq FROM held)
         RETURNING id
         """,
         {"ids": as_json(ids), "owner": owner, "lease_until": lease_until},
@@ -112,9 +118,14 @@ async def release_expired_leases(
     """
     rows = await connection.fetch_all(
         """
+        WITH left_behind AS MATERIALIZED (
+            SELECT seq FROM letters
+            WHERE state = 'sending' AND lease_until <= :now
+              AND (lease_owner <> :owner OR id NOT IN (SELECT value FROM json_each(:in_hand)))
+            /*postgresql FOR UPDATE SKIP LOCKED */
+        )
         UPDATE letters SET state = 'queued', due_at = :now, lease_owner = NULL, lease_until = NULL
-        WHERE state = 'sending' AND lease_until <= :now
-          AND (lease_owner <> :owner OR id NOT IN (SELECT value FROM json_each(:in_hand)))
+        WHERE seq IN (SELECT seq FROM left_behind)
         RETURNING seq
         """,
         {"owner": owner, "in_hand": as_json(in_hand), "now": now},
@@ -137,8 +148,12 @@ async def expire_letters(connection: Connection, now: float) -> int:
     """Give up what waits past its deadline."""
     rows = await connection.fetch_all(
         """
+        WITH late AS MATERIALIZED (
+            SELECT seq FROM letters WHERE state = 'queued' AND deadline_at <= :now
+            /*postgresql FOR UPDATE SKIP LOCKED */
+        )
         UPDATE letters SET state = 'expired', reason = 'deadline', finished_at = :now
-        WHERE state = 'queued' AND deadline_at <= :now RETURNING seq
+        WHERE seq IN (SELECT seq FROM late) RETURNING seq
         """,
         {"now": now},
     )
@@ -175,7 +190,7 @@ async def bring_back_letters(
     rows = await connection.fetch_all(
         """
         UPDATE letters SET
-            due_at = CASE WHEN attempts > 0 THEN :now + seq % 300 ELSE :now END,
+            due_at = CASE WHEN attempts > 0 THEN CAST(:now AS DOUBLE PRECISION) + seq % 300 ELSE :now END,
             deadline_at = CASE WHEN asked_at > :now THEN deadline_at - (asked_at - :now) ELSE deadline_at END,
             asked_at = CASE WHEN asked_at > :now THEN :now ELSE asked_at END
         WHERE seq IN (
@@ -242,7 +257,7 @@ async def extend_deadlines(connection: Connection, rows: Sequence[tuple[str, flo
     await connection.execute(
         """
         UPDATE letters SET deadline_at = new.deadline_at
-        FROM (SELECT value ->> 0 AS id, value ->> 1 AS deadline_at FROM json_each(:rows)) AS new
+        FROM (SELECT value ->> 0 AS id, CAST(value ->> 1 AS DOUBLE PRECISION) AS deadline_at FROM json_each(:rows)) AS new
         WHERE letters.id = new.id AND letters.deadline_at < new.deadline_at
         """,
         {"rows": as_json(rows)},
@@ -273,7 +288,8 @@ async def mark_sent(connection: Connection, rows: Sequence[tuple[str, float, str
         """
         UPDATE letters SET state = 'sent', reason = NULL, sent_at = new.at, finished_at = new.at, attempts = attempts + 1,
             relay = new.relay, reply = new.reply, lease_owner = NULL, lease_until = NULL
-        FROM (SELECT value ->> 0 AS id, value ->> 1 AS at, value ->> 2 AS relay, value ->> 3 AS reply FROM json_each(:rows)) AS new
+        FROM (SELECT value ->> 0 AS id, CAST(value ->> 1 AS DOUBLE PRECISION) AS at, value ->> 2 AS relay, value ->> 3 AS reply
+              FROM json_each(:rows)) AS new
         WHERE letters.id = new.id AND letters.state IN ('queued', 'sending')
         """,
         {"rows": as_json(rows)},
@@ -288,7 +304,8 @@ async def postpone_letters(
         """
         UPDATE letters SET state = 'queued', due_at = new.due_at, attempts = attempts + new.tried,
             lease_owner = NULL, lease_until = NULL
-        FROM (SELECT value ->> 0 AS id, value ->> 1 AS due_at, value ->> 2 AS tried FROM json_each(:rows)) AS new
+        FROM (SELECT value ->> 0 AS id, CAST(value ->> 1 AS DOUBLE PRECISION) AS due_at, CAST(value ->> 2 AS INTEGER) AS tried
+              FROM json_each(:rows)) AS new
         WHERE letters.id = new.id AND letters.state = 'sending' AND letters.lease_owner = :owner
         """,
         {"rows": as_json(rows), "owner": owner},
@@ -317,7 +334,8 @@ async def insert_attempts(
     await connection.execute(
         """
         INSERT INTO attempts (letter_id, at, relay, verdict, code, reply)
-        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(:rows)
+        SELECT value ->> 0, CAST(value ->> 1 AS DOUBLE PRECISION), value ->> 2, value ->> 3, CAST(value ->> 4 AS INTEGER), value ->> 5
+        FROM json_each(:rows)
         """,
         {"rows": as_json(rows)},
     )
@@ -420,7 +438,7 @@ async def list_letters(connection: Connection, state: str | None, limit: int) ->
     """The newest letters first."""
     return await connection.fetch_all(
         """
-        SELECT * FROM letters WHERE :state IS NULL OR state = :state ORDER BY seq DESC LIMIT :limit
+        SELECT * FROM letters WHERE CAST(:state AS TEXT) IS NULL OR state = :state ORDER BY seq DESC LIMIT :limit
         """,
         {"state": state, "limit": limit},
     )
@@ -453,7 +471,7 @@ async def retry_letters(
         UPDATE letters SET state = 'queued', reason = NULL, finished_at = NULL, due_at = :now, deadline_at = :deadline_at,
             attempts = 0
         WHERE state IN ('failed', 'expired') AND kind = :kind AND link IS NULL
-          AND (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
+          AND (CAST(:ids AS TEXT) IS NULL OR id IN (SELECT value FROM json_each(:ids)))
         RETURNING id
         """,
         {"ids": None if ids is None else as_json(ids), "kind": kind, "now": now, "deadline_at": deadline_at},

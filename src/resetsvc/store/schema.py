@@ -4,12 +4,17 @@ import asyncio
 import sqlite3
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from resetsvc.errors import DatabaseUnusable, SchemaOutdated, SchemaTooNew
+from resetsvc.errors import DatabaseUnsuitable, DatabaseUnusable, SchemaOutdated, SchemaTooNew
 from resetsvc.store.connection import Connection
 from resetsvc.store.sqlite import database_file
 
+if TYPE_CHECKING:
+    from sqlalchemy.exc import DBAPIError
+
 # The newest file in migrations/versions. A constant, so that a start on a current schema need not load Alembic.
+# Revisions are numbers of four digits: what is newer is greater.
 REVISION = "0002"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -39,7 +44,16 @@ def upgrade(url: str) -> None:
     except CommandError as error:
         raise SchemaTooNew from error
     except DBAPIError as error:
-        raise DatabaseUnusable(f"the database cannot be migrated: {error.orig}") from error
+        told = f"the database cannot be migrated: {_without_details(error)}"
+        # SQLSTATE 42501: insufficient_privilege
+        kind = DatabaseUnsuitable if getattr(error.orig, "sqlstate", None) == "42501" else DatabaseUnusable
+        raise kind(told) from error
+
+
+def _without_details(error: "DBAPIError") -> str:
+    """What the database said. PostgreSQL's driver repeats the values of a row in the lines after the first."""
+    cause = getattr(error.orig, "__cause__", None) or error.orig or error
+    return str(cause.args[0] if cause.args else cause)
 
 
 async def current_revision(connection: Connection) -> str | None:
@@ -47,10 +61,20 @@ async def current_revision(connection: Connection) -> str | None:
     return None if row is None else str(row["version_num"])
 
 
+def is_outdated(revision: str | None) -> bool:
+    """Whether this code cannot work on such a schema.
+
+    On a newer one it can: migrations only add, so that the processes of yesterday go on while today's are started.
+    """
+    return revision is None or revision < REVISION
+
+
 def require_current(revision: str | None) -> None:
-    """Raise SchemaOutdated unless a database's revision is the one that this code was written for."""
-    if revision != REVISION:
+    """Raise SchemaOutdated or SchemaTooNew unless a database's revision is the one that this code was written for."""
+    if is_outdated(revision):
         raise SchemaOutdated
+    if revision != REVISION:
+        raise SchemaTooNew
 
 
 def _revision_of_file(url: str) -> str | None:

@@ -1,21 +1,16 @@
-"""SQLite as `databases` opens it, with the pragmas that durability rests on, and a connection that one task holds."""
+"""SQLite as `databases` opens it, with the pragmas that durability rests on: one connection that writes, one that reads."""
 
-import asyncio
-import contextlib
 import sqlite3
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
 import aiosqlite
 from databases import Database
 
-from resetsvc.errors import CannotStore
-from resetsvc.store.connection import Connection, Row
-
-T = TypeVar("T")
-Work = Callable[[Connection], Awaitable[T]]
+from resetsvc.store.connection import Row
+from resetsvc.store.held import HeldConnections, Job, OnDone, refusal
 
 # Long enough for another process's commit, short enough that a person whose request waits behind a lock is told.
 BUSY_TIMEOUT = 2.0  # seconds
@@ -88,103 +83,38 @@ class SqliteConnection:
     async def execute(self, sql: str, values: Mapping[str, Any] | None = None) -> None:
         await self.fetch_all(sql, values)
 
+    async def lock(self, names: Sequence[str]) -> None:
+        """There is one writer at a time: all units are locked out already."""
 
-class HeldConnection:
-    """One connection and the task that owns it: units of work are done one after the other, each of them whole.
+
+class HeldConnection(HeldConnections[aiosqlite.Connection]):
+    """One connection, so that units of work are done one after the other.
 
     SQLite has one writer at a time, so a queue here costs nothing, and takes away "database is locked" within the
-    process. A unit runs in this task and not in its caller's: a client that hangs up, or a shutdown, cannot tear it.
+    process.
     """
 
-    def __init__(self, database: Database, *, writes: bool, on_done: Callable[[str, float], None]) -> None:
+    def __init__(self, database: Database, *, writes: bool, on_done: OnDone) -> None:
+        super().__init__(1, "sqlite writer" if writes else "sqlite reader", on_done)
         self._database = database
-        self._writes = writes
-        self._on_done = on_done
-        self._waiting: deque[tuple[Work[Any], bool, asyncio.Future[Any]]] = deque()
-        self._wake = asyncio.Event()
-        self._closing = False
-        self._task: asyncio.Task[None] | None = None
+        self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
 
-    async def open(self) -> None:
-        """Open the connection, or raise the driver's error."""
-        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(
-            self._own(opened), name="sqlite writer" if self._writes else "sqlite reader"
-        )
-        await opened
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[aiosqlite.Connection]:
+        async with self._database.connection() as connection:
+            yield connection.raw_connection
 
-    async def close(self) -> None:
-        """Finish the units that wait, then close."""
-        self._closing = True
-        self._wake.set()
-        if self._task is not None:
-            await self._task
+    def _is_lost(self, driver: aiosqlite.Connection) -> bool:
+        return False
 
-    async def run(self, work: Work[T], *, transaction: bool) -> T:
-        """Do one unit of work and return its result; CannotStore if the database refuses it.
-
-        transaction -- False for a single statement, which commits by itself and saves two turns
-        """
-        if self._closing or self._task is None or self._task.done():
-            raise CannotStore
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        began = time.perf_counter()
-        self._waiting.append((work, transaction, done))
-        self._wake.set()
+    async def _do(self, driver: aiosqlite.Connection, job: Job) -> bool:
         try:
-            return await asyncio.shield(done)
-        except asyncio.CancelledError:
-            done.add_done_callback(_read_outcome)
-            raise
-        finally:
-            self._on_done("write" if self._writes else "read", time.perf_counter() - began)
-
-    async def _own(self, opened: "asyncio.Future[None]") -> None:
-        while True:
-            try:
-                async with self._database.connection() as connection:
-                    if not opened.done():
-                        opened.set_result(None)
-                    if await self._serve(connection.raw_connection):
-                        return
-            except Exception as error:
-                if not opened.done():
-                    opened.set_exception(error)
-                    return
-                self._refuse_all_that_wait()
-                await asyncio.sleep(0.1)  # the file itself cannot be opened: look again, but do not spin
-                if self._closing:
-                    self._refuse_all_that_wait()  # what came meanwhile
-                    return
-
-    async def _serve(self, driver: aiosqlite.Connection) -> bool:
-        """Do units until closed (True), or until the connection cannot be trusted any more (False)."""
-        connection = SqliteConnection(driver)
-        while True:
-            self._wake.clear()
-            while self._waiting:
-                work, transaction, done = self._waiting.popleft()
-                if not await self._do(driver, connection, work, transaction, done):
-                    return False
-            if self._closing:
-                return True
-            await self._wake.wait()
-
-    async def _do(
-        self,
-        driver: aiosqlite.Connection,
-        connection: Connection,
-        work: Work[Any],
-        transaction: bool,
-        done: "asyncio.Future[Any]",
-    ) -> bool:
-        try:
-            if transaction:
+            if job.transaction:
                 # IMMEDIATE: a deferred transaction that reads first and then writes fails at once when another
                 # process wrote in between, whatever the time-out.
-                await driver.execute("BEGIN IMMEDIATE" if self._writes else "BEGIN")
-            result = await work(connection)
-            if transaction:
+                await driver.execute(self._begin)
+            result = await job.work(SqliteConnection(driver))
+            if job.transaction:
                 await driver.execute("COMMIT")
         except Exception as error:
             clean = True
@@ -200,24 +130,10 @@ class HeldConnection:
                 if "locked" in str(error):
                     # Each that waits would wait as long again, one after the other, and its client with it.
                     self._refuse_all_that_wait()
-                refusal = CannotStore()
-                refusal.__cause__ = error
-                error = refusal
-            if not done.done():
-                done.set_exception(error)
+                error = refusal(error)
+            if not job.done.done():
+                job.done.set_exception(error)
             return clean
-        if not done.done():
-            done.set_result(result)
+        if not job.done.done():
+            job.done.set_result(result)
         return True
-
-    def _refuse_all_that_wait(self) -> None:
-        while self._waiting:
-            _, _, done = self._waiting.popleft()
-            with contextlib.suppress(asyncio.InvalidStateError):
-                done.set_exception(CannotStore())
-
-
-def _read_outcome(done: "asyncio.Future[Any]") -> None:
-    """Nobody waits for this unit any more: take its exception, if any, so that it is not reported as lost."""
-    if not done.cancelled():
-        done.exception()

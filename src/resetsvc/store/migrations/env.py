@@ -1,5 +1,6 @@
 """How Alembic reaches the database: one transaction for all that is missing, taken before the first look."""
 
+import asyncio
 import sqlite3
 
 import sqlalchemy as sa
@@ -8,10 +9,18 @@ from alembic import context
 from resetsvc.store.sqlite import enter_wal
 
 PATIENCE = 60.0  # seconds that one waits for another who migrates
+DDL_PATIENCE = "10s"  # for a table that is in use: whoever comes after this waits behind it, requests too
 
 
 def _run() -> None:
     url: str = context.config.attributes["url"]
+    if url.startswith("sqlite:"):
+        _run_on_sqlite(url)
+    else:
+        asyncio.run(_run_on_postgresql(url))
+
+
+def _run_on_sqlite(url: str) -> None:
     engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": PATIENCE})
 
     # SQLite's own transactions instead of the driver's: the driver commits before DDL, so a migration that is killed
@@ -27,12 +36,39 @@ def _run() -> None:
     def _begin_immediate(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    # Alembic reads the present revision inside this transaction, and its own `begin_transaction` joins it.
     with engine.connect() as connection, connection.begin():
-        context.configure(connection=connection, transactional_ddl=True)
-        with context.begin_transaction():
-            context.run_migrations()
+        _migrate(connection)
     engine.dispose()
+
+
+async def _run_on_postgresql(url: str) -> None:
+    """Over the driver that the service has anyway, and connected by the same code: see docs/discussion/choices.md."""
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    from resetsvc.store.address import parse_address
+    from resetsvc.store.postgres import LOCKS, MIGRATING, connect
+
+    address = parse_address(url)
+    # A migration may take its time; what it waits for is bounded below.
+    unhurried = {"statement_timeout": "0", "lock_timeout": "0", "application_name": "resetsvc migrate"}
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        poolclass=sa.NullPool,
+        async_creator=lambda: connect(address, command_timeout=None, server_settings=unhurried),
+    )
+    async with engine.connect() as connection, connection.begin():
+        await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{PATIENCE:.0f}s'"))
+        await connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({LOCKS}, {MIGRATING})"))
+        await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{DDL_PATIENCE}'"))
+        await connection.run_sync(_migrate)
+    await engine.dispose()
+
+
+def _migrate(connection: sa.Connection) -> None:
+    # Alembic reads the present revision inside this transaction, and its own `begin_transaction` joins it.
+    context.configure(connection=connection, transactional_ddl=True)
+    with context.begin_transaction():
+        context.run_migrations()
 
 
 _run()

@@ -15,11 +15,15 @@ def upgrade() -> None:
             "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=False
         ),
         sa.Column("at", sa.Double(), nullable=False),
-        sa.Column("event", sa.String(32), nullable=False),
+        sa.Column("event", sa.String(32).with_variant(sa.Text(), "postgresql"), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),  # JSON, as text: the chain is over its characters
-        sa.Column("before", sa.String(64), nullable=False),  # digest of all records before this one
-        sa.Column("key", sa.String(12), nullable=False),  # fingerprint of the key of the chain
-        sa.Column("chain", sa.String(64), nullable=False),
+        sa.Column(
+            "before", sa.String(64).with_variant(sa.Text(), "postgresql"), nullable=False
+        ),  # digest of all records before this one
+        sa.Column(
+            "key", sa.String(12).with_variant(sa.Text(), "postgresql"), nullable=False
+        ),  # fingerprint of the key of the chain
+        sa.Column("chain", sa.String(64).with_variant(sa.Text(), "postgresql"), nullable=False),
     )
     migrations = sa.text("event = 'schema_migrated'")
     op.create_index(
@@ -29,15 +33,25 @@ def upgrade() -> None:
         "audit_head",
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),  # always 1
         sa.Column("seq", sa.BigInteger(), nullable=False),
-        sa.Column("digest", sa.String(64), nullable=False),
-        sa.Column("chain", sa.String(64), nullable=False),
-        sa.Column("key", sa.String(12), nullable=False),
-        sa.Column("seal", sa.String(64), nullable=False),
+        sa.Column("digest", sa.String(64).with_variant(sa.Text(), "postgresql"), nullable=False),
+        sa.Column("chain", sa.String(64).with_variant(sa.Text(), "postgresql"), nullable=False),
+        sa.Column("key", sa.String(12).with_variant(sa.Text(), "postgresql"), nullable=False),
+        sa.Column("seal", sa.String(64).with_variant(sa.Text(), "postgresql"), nullable=False),
     )
+    # Against our own mistakes. Whoever means harm can drop these, and is found out by the chain.
     if op.get_bind().dialect.name == "sqlite":
-        # Against our own mistakes. Whoever means harm can drop these, and is found out by the chain.
         for change in ("UPDATE", "DELETE"):
             op.execute(
                 f"CREATE TRIGGER audit_no_{change.lower()} BEFORE {change} ON audit "
                 "BEGIN SELECT RAISE(ABORT, 'the audit trail is only ever added to'); END"
+            )
+    else:
+        op.execute(
+            "CREATE FUNCTION audit_is_only_added_to() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'the audit trail is only ever added to'; END $$"
+        )
+        for change in ("UPDATE", "DELETE", "TRUNCATE"):
+            op.execute(
+                f"CREATE TRIGGER audit_no_{change.lower()} BEFORE {change} ON audit "
+                "EXECUTE FUNCTION audit_is_only_added_to()"
             )
