@@ -166,12 +166,13 @@ class Start(Protocol):
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[str]:
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of this test's database: SQLite, or PostgreSQL where RESETSVC_TEST_DATABASE=postgresql says so.
 
     test_on_postgresql.py runs what matters most there in any case.
     """
-    if os.environ.get("RESETSVC_TEST_DATABASE") != "postgresql":
+    about_sqlite = request.node.get_closest_marker("about_sqlite") is not None
+    if about_sqlite or os.environ.get("RESETSVC_TEST_DATABASE") != "postgresql":
         yield f"sqlite:///{tmp_path / 'resetsvc.db'}"
         return
     yield (url := postgres.new_database())

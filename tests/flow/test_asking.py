@@ -92,6 +92,7 @@ async def test_the_answer_is_the_same_bytes_whatever_state_an_account_is_in(
     }
 
 
+@pytest.mark.about_sqlite
 async def test_the_request_is_in_the_file_before_it_is_answered(running: Running) -> None:
     running.mailbox.close_for_now()
     await running.ask()

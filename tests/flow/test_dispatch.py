@@ -336,6 +336,7 @@ async def test_one_letter_that_hangs_holds_up_no_other(start: Start) -> None:
     assert (await mailbox.next_mail()).recipient == ANN
 
 
+@pytest.mark.about_sqlite
 async def test_after_the_retention_time_address_and_client_are_gone_from_every_file(
     start: Start, tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ async def told_for(running: Running, statements: list[str], address: str, finish
     return [one for one in statements if not one.startswith("SELECT * FROM")]
 
 
+@pytest.mark.about_sqlite
 async def test_the_database_is_told_as_much_about_a_letter_to_nobody(
     start: Start, statements: list[str]
 ) -> None:

@@ -441,6 +441,7 @@ async def test_links_outlive_a_restart_and_dead_ones_stay_dead(start: Start) -> 
 # ---- where it must not be ----
 
 
+@pytest.mark.about_sqlite
 async def test_neither_token_nor_password_is_in_the_files(ann: Running, tmp_path: Path) -> None:
     mail = await ann.mail_to()
     assert (await ann.set_password(mail.link_path, "short")).status_code == 422

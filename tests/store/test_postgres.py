@@ -72,9 +72,10 @@ async def test_a_thousand_requests_that_are_aborted_in_mid_transaction_leave_the
     async def work(unit: Connection) -> None:
         nonlocal begun
         begun += 1
-        await mutes.mute_account(unit, f"{begun}", NOW)
+        mine = begun
+        await mutes.mute_account(unit, f"{mine}", NOW)
         await asyncio.sleep(0.001)
-        await mutes.mute_account(unit, f"and {begun}", NOW)
+        await mutes.mute_account(unit, f"and {mine}", NOW)
 
     for _ in range(20):
         before = begun
@@ -163,12 +164,14 @@ async def test_units_that_want_to_be_alone_leave_connections_for_all_others(
 
 
 async def test_a_unit_that_waits_too_long_for_its_turn_is_refused(store: Store) -> None:
-    go_on = asyncio.Event()
+    go_on, all_hold = asyncio.Event(), asyncio.Barrier(POOL_SIZE + 1)
 
     async def hold(unit: Connection) -> None:
+        await all_hold.wait()
         await go_on.wait()
 
     holding = [asyncio.create_task(store.unit(hold, alone=False)) for _ in range(POOL_SIZE)]
+    await all_hold.wait()
     async with asyncio.timeout(8):
         with pytest.raises(CannotStore):
             await put(store, new_letter())
@@ -444,7 +447,7 @@ async def test_the_schema_has_to_be_there_already_and_is_not_made(store: Store) 
 async def test_another_schema_is_told_and_left_alone(
     revision: str, error: type[Exception], database_url: str
 ) -> None:
-    postgres.run_sql(database_url, f"UPDATE alembic_version SET version_num = '{revision}'")
+    postgres.run_sql(database_url, f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608 -- of the table above
     with pytest.raises(error):
         await Store(database_url).open()
     assert postgres.run_sql(database_url, "SELECT version_num FROM alembic_version") == [
