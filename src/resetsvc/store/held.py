@@ -143,7 +143,9 @@ class HeldConnections(ABC, Generic[Driver]):
                     if not await self._do(driver, job):
                         return False
                 finally:
-                    if not job.done.done():  # a mistake in here must leave nobody waiting
+                    if (
+                        not job.done.done() and job not in self._waiting
+                    ):  # a mistake must leave nobody waiting
                         job.done.set_exception(CannotStore())
             if self._closing:
                 return True

@@ -120,7 +120,7 @@ class PooledConnections(HeldConnections["asyncpg.Connection[asyncpg.Record]"]):
             yield connection.raw_connection
 
     def _is_lost(self, driver: "asyncpg.Connection[asyncpg.Record]") -> bool:
-        return driver.is_closed()
+        return _is_closed(driver)
 
     def _take(self) -> Job | None:
         for job in self._waiting:
@@ -141,6 +141,11 @@ class PooledConnections(HeldConnections["asyncpg.Connection[asyncpg.Record]"]):
                     usable = await _make_usable(driver, cause)
                     if usable and tries_left and isinstance(cause, _CONFLICTS):
                         continue
+                    if not usable and (isinstance(error, NotBegun) or (cause and job.kind == "read")):
+                        self._waiting.appendleft(
+                            job
+                        )  # nothing was done: on another connection, within PATIENCE
+                        return False
                     if not job.done.done():
                         job.done.set_exception(error if cause is None else _told(cause))
                     return usable
@@ -156,7 +161,10 @@ class PooledConnections(HeldConnections["asyncpg.Connection[asyncpg.Record]"]):
         connection = PostgresConnection(driver)
         if not job.transaction:
             return await job.work(connection)
-        await _say(driver, self._begin_alone if job.alone else self._begin)
+        try:
+            await _say(driver, self._begin_alone if job.alone else self._begin)
+        except Refused as error:
+            raise NotBegun from error.__cause__
         result = await job.work(connection)
         # A transaction in which a statement failed is rolled back by COMMIT, and PostgreSQL calls that a success.
         if (ended := await _say(driver, "COMMIT")) != "COMMIT":
@@ -168,6 +176,10 @@ class Refused(Exception):
     """The driver or the database failed, and not the work that was being done: its cause says how."""
 
 
+class NotBegun(Refused):
+    """Not even BEGIN was answered: nothing was done."""
+
+
 async def _say(driver: "asyncpg.Connection[asyncpg.Record]", statement: str) -> str:
     try:
         return str(await driver.execute(statement))
@@ -175,9 +187,16 @@ async def _say(driver: "asyncpg.Connection[asyncpg.Record]", statement: str) -> 
         raise Refused from error
 
 
+def _is_closed(driver: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    try:
+        return driver.is_closed()
+    except asyncpg.InterfaceError:  # the pool has noticed, and taken its handle back
+        return True
+
+
 async def _make_usable(driver: "asyncpg.Connection[asyncpg.Record]", failure: BaseException | None) -> bool:
     """Leave no transaction open. False if this connection is better not used again; then it is ended here."""
-    if driver.is_closed():
+    if _is_closed(driver):
         return False
     # An error that is not the server's: what it has done is not known. Read-only: it was a primary once, and a new
     # connection looks for the one of today.
@@ -191,7 +210,7 @@ async def _make_usable(driver: "asyncpg.Connection[asyncpg.Record]", failure: Ba
         except FAILURES:
             doubtful = True
         if not doubtful:
-            return not driver.is_closed()
+            return not _is_closed(driver)
     driver.terminate()  # from here on the pool's handle of it is void
     return False
 

@@ -13,7 +13,7 @@ from resetsvc.store.address import CONNECT_TIMEOUT, Address, parse_address
 from resetsvc.store.connection import Connection
 from resetsvc.store.held import OnDone, T, Work
 from resetsvc.store.news import CHANNEL, Listener
-from resetsvc.store.postgres import FAILURES, PooledConnections, PostgresConnection, connect
+from resetsvc.store.postgres import FAILURES, PooledConnections, PostgresConnection, Refused, connect
 
 OLDEST = 14  # the major version of PostgreSQL that this was made for; the tests run on newer ones
 
@@ -138,7 +138,9 @@ async def _require_all(driver: "asyncpg.Connection[asyncpg.Record]") -> None:
     connection = PostgresConnection(driver)
     try:
         revision = await schema.current_revision(connection)
-    except asyncpg.UndefinedTableError:
+    except Refused as error:
+        if not isinstance(error.__cause__, asyncpg.UndefinedTableError):
+            raise error.__cause__ or error from None
         revision = None
     schema.require_current(revision)
     missing = await driver.fetch(
