@@ -166,6 +166,8 @@ async def open_service(
         stack.push_async_callback(intake.close)
         await stack.enter_async_context(metrics.watch_the_loop())
         breached = await stack.enter_async_context(open_breach_check(settings.breach_url))
+        limits = ClientLimits(settings.client_limit, settings.limit_storage_url, trail.note_limit_hit)
+        stack.push_async_callback(limits.close)
         links = Links(tokens, store, accounts)
         trail.note_start(schema.REVISION, version=__version__, settings=settings.told())
         yield Service(
@@ -178,7 +180,7 @@ async def open_service(
                 settings=settings,
                 pages=Pages(settings, templates),
                 intake=intake,
-                limits=ClientLimits(settings.client_limit, settings.limit_storage_url, trail.note_limit_hit),
+                limits=limits,
                 links=links,
                 confirm=Confirm(
                     links,

@@ -7,13 +7,16 @@ from importlib.util import find_spec
 
 import structlog
 from limits import RateLimitItem
-from limits.aio.storage import MemoryStorage, Storage
+from limits.aio.storage import MemoryStorage, RedisStorage, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 
 from resetsvc.client_address import limit_key
 from resetsvc.errors import SetupError, TooManyRequests
+
+PATIENCE = 0.5  # seconds that the shared storage gets for an answer
+LEAVE_ALONE = 2.0  # seconds that it is not asked after it gave none: no other request waits for the same
 
 log = structlog.stdlib.get_logger("resetsvc.limits")
 
@@ -33,7 +36,9 @@ class ClientLimits:
     ) -> None:
         self._limit = limit
         self._on_hit = on_hit
-        self._window = SlidingWindowCounterRateLimiter(open_storage(storage_url))
+        self._not_before = float("-inf")
+        self._storage = open_storage(storage_url)
+        self._window = SlidingWindowCounterRateLimiter(self._storage)
 
     async def spend(self, purpose: str, client: str) -> None:
         """Count one request, or raise TooManyRequests with the seconds until one is allowed again.
@@ -41,7 +46,7 @@ class ClientLimits:
         Where the shared storage is out of reach the request goes on: the limits by account and the bound on the
         queue still hold, and a reset service that locks everybody out because a cache is down helps nobody.
         """
-        if self._limit is None:
+        if self._limit is None or time.monotonic() < self._not_before:
             return
         key = limit_key(client)
         try:
@@ -49,10 +54,16 @@ class ClientLimits:
                 return
             free_again = (await self._window.get_window_stats(self._limit, purpose, key)).reset_time
         except StorageError as error:
+            self._not_before = time.monotonic() + LEAVE_ALONE
             log.error("client limits cannot be counted", error=type(error).__name__)
             return
         self._on_hit(purpose, client)
         raise TooManyRequests(max(1, math.ceil(free_again - time.time())))
+
+    async def close(self) -> None:
+        """Close the connections to a shared storage."""
+        if isinstance(self._storage, RedisStorage):
+            await self._storage.bridge.storage.aclose()  # type: ignore[attr-defined]  # the kind that `open_storage` asks for has it
 
 
 class CalmMemoryStorage(MemoryStorage):
@@ -77,6 +88,15 @@ def open_storage(url: str) -> Storage:
         raise SetupError(
             "RESETSVC_LIMIT_STORAGE_URL names a Redis, and its driver is missing: pip install 'resetsvc[redis]'"
         )
-    storage = storage_from_string(f"async+{url}", implementation="redispy", wrap_exceptions=True)
+    if url.startswith("unix://"):
+        url = f"redis+{url}"
+    storage = storage_from_string(
+        f"async+{url}",
+        implementation="redispy",
+        wrap_exceptions=True,
+        # Without these a Redis that stands still would hold every request up for ever.
+        socket_timeout=PATIENCE,
+        socket_connect_timeout=PATIENCE,
+    )
     assert isinstance(storage, Storage)
     return storage

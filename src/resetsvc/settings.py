@@ -310,7 +310,9 @@ class Settings(BaseSettings):
     @field_validator("limit_storage_url")
     @classmethod
     def _is_storage(cls, value: str) -> str:
-        if value != "memory://" and not value.startswith(("redis://", "rediss://", "unix://")):
+        if value != "memory://" and not value.startswith(
+            ("redis://", "rediss://", "unix://", "redis+unix://")
+        ):
             raise ValueError("is not memory:// or redis://…")
         return value
 

@@ -14,7 +14,7 @@ from resetsvc.store.database import Store
 from tests.store.test_schema import ALL, HALF_A_MIGRATION, MIGRATE, add_migration, migrations, upgrade_from
 from tests.support import postgres
 
-assert migrations  # the fixture
+__all__ = ["migrations"]  # the fixture
 
 
 @pytest.fixture

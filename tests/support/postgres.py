@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from functools import cache
@@ -70,15 +71,24 @@ class Server:
         """kill -9 of the postmaster and of every process of it."""
         postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-        for pid in (postmaster, *map(int, children)):
+        pids = (postmaster, *map(int, children))
+        for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        # None of them may hold on to the shared memory when the next server looks.
+        for pid in pids:
+            while _is_there(pid):
+                time.sleep(0.01)
+        # Whom it has for a parent here may not wait for it, and PostgreSQL takes a process that nobody waited for for one
+        # that runs.
+        (self._data / "postmaster.pid").unlink()
+        (self.folder / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@/{database}?host={self.folder}"
 
     def remove(self) -> None:
-        with suppress(subprocess.CalledProcessError):
+        with suppress(AssertionError):  # it was killed
             self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -98,6 +108,14 @@ class Server:
             except subprocess.CalledProcessError as error:
                 said.seek(0)
                 raise AssertionError(f"{program} failed: {said.read()}") from error
+
+
+def _is_there(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _programs() -> Path:

@@ -1,0 +1,184 @@
+"""PostgreSQL that dies, and answers that are lost: what was answered is mailed, and nothing is answered that was not stored."""
+
+import asyncio
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resetsvc import create_app
+from resetsvc.dispatch.dispatcher import LEASE
+from resetsvc.store import schema
+from resetsvc.testing import Mailbox, make_settings
+from tests.flow.conftest import ANN, NEW_PASSWORD, OLD_PASSWORD, Running, until
+from tests.support import postgres
+from tests.support.postgres_proxy import proxy_before
+
+KILLS = 3
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgres.Server]:
+    """A server of one's own: these tests kill it."""
+    server = postgres.Server(Path(tempfile.mkdtemp(prefix="resetsvc-pg-")))
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def url(server: postgres.Server) -> str:
+    name = f"faults_{next(_numbers)}"
+    postgres.run_sql(server.url(), f"CREATE DATABASE {name}")
+    schema.upgrade(server.url(name))
+    return server.url(name)
+
+
+_numbers = iter(range(10**6))
+
+
+@asynccontextmanager
+async def service(folder: Path, mailbox: Mailbox, **settings: Any) -> AsyncIterator[Running]:
+    settings = {"limit_per_account": "", **settings}
+    app = create_app(make_settings(folder, **settings), outbox=mailbox)
+    async with app.test_app():
+        yield Running(app, app.test_client(), mailbox)
+
+
+async def test_killed_and_restarted_under_load_it_loses_nothing_that_was_answered(
+    server: postgres.Server, url: str, tmp_path: Path
+) -> None:
+    """Two processes' worth accept, two deliver. kill -9 of all of PostgreSQL, three times."""
+    mailbox = Mailbox()
+    answers: dict[str, int] = {}
+    stop = asyncio.Event()
+    longest_outage = 0.0
+    async with AsyncExitStack() as stack:
+        accepting = [
+            await stack.enter_async_context(service(tmp_path, mailbox, database_url=url, dispatch=False))
+            for _ in range(2)
+        ]
+        for _ in range(2):
+            await stack.enter_async_context(service(tmp_path, mailbox, database_url=url))
+        for n in range(20):
+            await accepting[0].accounts.add(f"a{n}@example.com", OLD_PASSWORD)
+
+        async def ask(running: Running, number: int) -> None:
+            asked = 0
+            while not stop.is_set():
+                asked += 1
+                address = f"r{number}-{asked}@example.com"
+                answers[address] = (await running.ask(address)).status_code
+                known = f"a{asked % 20}@example.com"
+                if (await running.ask(known)).status_code == 200:
+                    counted[known] += 1
+
+        counted: Counter[str] = Counter()
+        asking = [asyncio.create_task(ask(accepting[n % 2], n)) for n in range(8)]
+
+        async def enough_more(than: int) -> bool:
+            return sum(status == 200 for status in answers.values()) >= than
+
+        for _ in range(KILLS):
+            before = sum(status == 200 for status in answers.values())
+            await until(lambda before=before: enough_more(before + 30), 30)  # type: ignore[misc]  # binds the loop's value
+            refused = sum(status == 503 for status in answers.values())
+            began = time.perf_counter()
+            await asyncio.to_thread(server.kill)
+            await until(lambda refused=refused: _refused(answers, refused), 30)  # type: ignore[misc]  # the same
+            await asyncio.to_thread(server.start)
+            longest_outage = max(longest_outage, time.perf_counter() - began)
+        before = sum(status == 200 for status in answers.values())
+        await until(lambda: enough_more(before + 30), 30)
+        stop.set()
+        await asyncio.gather(*asking)
+        rows = {row["address"]: row for row in await accepting[0].letters() if row["address"][0] == "r"}
+        accepted = {address for address, status in answers.items() if status == 200}
+        assert set(answers.values()) == {200, 503}
+        assert accepted <= rows.keys(), "answered, and not stored"
+
+        async def all_done() -> bool:
+            return all(row["finished_at"] is not None for row in await accepting[0].letters())
+
+        await until(all_done, 60)
+        stored: Counter[str] = Counter(row["address"] for row in await accepting[0].letters())
+    mailed = Counter(mail.recipient for mail in mailbox.mails)
+    assert set(mailed) == set(counted)
+    for address, number in counted.items():
+        assert stored[address] >= number, "answered, and not stored"
+        assert mailed[address] >= stored[address], "stored, and not mailed"
+    # What a relay took over is put on record as soon as the database is back. Only where it stays away for longer than a
+    # lease may somebody else send the letter once more.
+    copies = sum(mailed.values()) - sum(stored[address] for address in counted)
+    assert copies == 0 or longest_outage > LEASE / 2
+
+
+async def _refused(answers: dict[str, int], before: int) -> bool:
+    return sum(status == 503 for status in answers.values()) > before
+
+
+async def test_an_insert_whose_answer_is_lost_is_not_acknowledged_and_mailed_once(
+    url: str, tmp_path: Path
+) -> None:
+    mailbox = Mailbox()
+    async with (
+        proxy_before(url, tmp_path) as (proxy, through),
+        service(tmp_path, mailbox, database_url=through) as running,
+    ):
+        await running.accounts.add(ANN, OLD_PASSWORD)
+        proxy.lose = b"INSERT 0 1"
+        answer = await running.ask()
+        assert proxy.lost.is_set()
+        assert answer.status_code == 503
+        assert len(await running.letters_finished(1)) == 1, (
+            "it was stored all the same, and nobody was told so"
+        )
+        assert (await running.ask()).status_code == 200
+        await running.letters_finished(2)
+        assert [mail.recipient for mail in mailbox.mails] == [ANN, ANN]
+
+
+async def test_a_password_whose_commit_is_not_answered_is_changed_wholly_and_not_acknowledged(
+    url: str, tmp_path: Path
+) -> None:
+    mailbox = Mailbox()
+    async with (
+        proxy_before(url, tmp_path) as (proxy, through),
+        service(tmp_path, mailbox, database_url=through) as running,
+    ):
+        await running.accounts.add(ANN, OLD_PASSWORD)
+        mail = await running.mail_to()
+        await running.past_all_letters()
+        proxy.lose = b"COMMIT\0"
+        assert (await running.set_password(mail.link_path)).status_code == 503
+        assert proxy.lost.is_set()
+        assert await running.accounts.verify(ANN, NEW_PASSWORD)
+        assert (await running.set_password(mail.link_path)).status_code == 410
+        assert (await mailbox.next_mail()).subject == "Your password was changed"
+
+
+async def test_an_outcome_whose_answer_is_lost_makes_no_second_mail(url: str, tmp_path: Path) -> None:
+    class LosingTheRecord(Mailbox):
+        async def hand_over(self, *given: Any) -> Any:
+            attempt = await super().hand_over(*given)
+            proxy.lose = b"UPDATE 1"
+            return attempt
+
+    mailbox = LosingTheRecord()
+    async with (
+        proxy_before(url, tmp_path) as (proxy, through),
+        service(tmp_path, mailbox, database_url=through) as running,
+    ):
+        await running.accounts.add(ANN, OLD_PASSWORD)
+        await running.ask()
+        await mailbox.next_mail()
+        async with asyncio.timeout(8):
+            await proxy.lost.wait()
+        (letter,) = await running.letters_finished(1)
+        assert (letter["state"], letter["attempts"]) == ("sent", 1)
+        await running.past_all_letters()
+        assert len(mailbox.mails) == 1

@@ -1,0 +1,54 @@
+"""A proxy before PostgreSQL that loses an answer on order: what was asked is done, and nobody hears of it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+
+class Proxy:
+    """lose -- how the answer begins that is lost the next time it comes, with its connection (`INSERT 0 1`, `COMMIT`)"""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self.lose: bytes | None = None
+        self.lost = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_unix_connection(self._server)
+        ways = [
+            asyncio.create_task(self._pass_on(reader, to_server, answers=False)),
+            asyncio.create_task(self._pass_on(from_server, writer, answers=True)),
+        ]
+        self._tasks.update(ways)
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for way in ways:
+            way.cancel()
+            self._tasks.discard(way)
+        writer.close()
+        to_server.close()
+
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if answers and self.lose is not None and b"C" in data and self.lose in data:
+                    self.lose = None
+                    self.lost.set()
+                    return
+                writer.write(data)
+                await writer.drain()
+
+
+@asynccontextmanager
+async def proxy_before(url: str, folder: Path) -> AsyncIterator[tuple[Proxy, str]]:
+    """The proxy, and the URL under which the same database is reached through it. The URL has to name a socket."""
+    host = dict(parse_qsl(urlsplit(url).query))["host"]
+    proxy = Proxy(f"{host}/.s.PGSQL.5432")
+    server = await asyncio.start_unix_server(proxy.serve, folder / ".s.PGSQL.5432")
+    async with server:
+        yield proxy, url.replace(host, str(folder))
