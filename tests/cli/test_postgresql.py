@@ -81,7 +81,7 @@ def test_a_database_or_a_role_that_is_not_there_is_named(
     changed = (
         postgres.with_database(url, "no_such_thing")
         if wrong == "database"
-        else url.replace("postgres@", "no_such_thing:hunter2@")
+        else postgres.as_role(url, "no_such_thing")
     )
     resetsvc.set(database_url=changed)
     result = resetsvc(*command)
@@ -101,15 +101,15 @@ def test_a_server_that_does_not_answer_is_named_and_may_be_tried_again(resetsvc:
 
 def test_a_role_without_permissions_is_told_what_it_lacks(resetsvc: Command, url: str) -> None:
     role = f"poor_{urlsplit(url).path[-12:]}"
-    resetsvc.set(database_url=url.replace("postgres@", f"{role}@"))
-    postgres.run_sql(url, f"CREATE ROLE {role} LOGIN")
+    resetsvc.set(database_url=postgres.as_role(url, role))
+    postgres.run_sql(url, postgres.create_role(role))
     refused = resetsvc("migrate")
     assert (refused.exit_code, tables(url)) == (2, 0)
     assert "permission denied for schema public" in last_line(refused.stderr)
     resetsvc.set(database_url=url)
     resetsvc("migrate")
     postgres.run_sql(url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
-    resetsvc.set(database_url=url.replace("postgres@", f"{role}@"))
+    resetsvc.set(database_url=postgres.as_role(url, role))
     refused = resetsvc("letters", "list")
     assert refused.exit_code == 2
     assert "lacks permissions: INSERT on letters" in last_line(refused.stderr)

@@ -123,7 +123,10 @@ async def test_an_error_of_the_work_itself_costs_no_connection(store: Store, dat
 
 async def _pids(url: str) -> set[int]:
     async with another_session(url) as driver:
-        rows = await driver.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = 'resetsvc'")
+        rows = await driver.fetch(
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'resetsvc'"
+        )
         return {int(found["pid"]) for found in rows}
 
 
@@ -213,7 +216,7 @@ async def test_a_claim_does_not_wait_for_another_process_that_is_claiming(
 
 
 async def test_eight_that_claim_at_once_take_each_letter_once(database_url: str) -> None:
-    stores = [Store(f"{database_url}&pool_size=2") for _ in range(8)]
+    stores = [Store(postgres.with_options(database_url, "pool_size=2")) for _ in range(8)]
     for one in stores:
         await one.open()
     try:
@@ -457,15 +460,15 @@ async def test_another_schema_is_told_and_left_alone(
 
 async def test_a_server_that_answers_before_it_has_written_is_refused(database_url: str) -> None:
     with pytest.raises(DatabaseUnsuitable, match="synchronous_commit"):
-        await Store(f"{database_url}&synchronous_commit=off").open()
+        await Store(postgres.with_options(database_url, "synchronous_commit=off")).open()
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         (lambda url: postgres.with_database(url, "nowhere"), "nowhere"),
-        (lambda url: url.replace("postgres@", "nobody_here:hunter2@"), "nobody_here"),
-        (lambda url: f"{url}&no_such_setting=1", "no_such_setting"),
+        (lambda url: postgres.as_role(url, "nobody_here"), "nobody_here"),
+        (lambda url: postgres.with_options(url, "no_such_setting=1"), "no_such_setting"),
     ],
     ids=["no such database", "no such role", "no such setting"],
 )
@@ -488,10 +491,10 @@ async def test_a_server_that_is_down_may_be_up_later(tmp_path_factory: pytest.Te
 async def test_permissions_that_lack_are_named(database_url: str) -> None:
     role = f"reader_{urlsplit(database_url).path[-12:]}"
     postgres.run_sql(
-        database_url, f"CREATE ROLE {role} LOGIN", f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+        database_url, postgres.create_role(role), f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
     )
     with pytest.raises(DatabaseUnsuitable, match="INSERT on letters, UPDATE on letters"):
-        await Store(database_url.replace("postgres@", f"{role}@")).open()
+        await Store(postgres.as_role(database_url, role)).open()
     postgres.run_sql(database_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
@@ -499,7 +502,7 @@ async def test_a_role_that_may_do_what_is_needed_and_no_more_is_enough(database_
     role = f"worker_{urlsplit(database_url).path[-12:]}"
     postgres.run_sql(
         database_url,
-        f"CREATE ROLE {role} LOGIN",
+        postgres.create_role(role),
         f"GRANT SELECT ON alembic_version TO {role}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON letters, mutes TO {role}",
         f"GRANT SELECT, INSERT, DELETE ON attempts TO {role}",
@@ -507,7 +510,7 @@ async def test_a_role_that_may_do_what_is_needed_and_no_more_is_enough(database_
         f"GRANT SELECT, INSERT ON audit TO {role}",
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}",
     )
-    store = Store(database_url.replace("postgres@", f"{role}@"))
+    store = Store(postgres.as_role(database_url, role))
     await store.open()
     letter_id = await admitted(store)
     assert (await row(store, letter_id))["state"] == "sending"
@@ -519,10 +522,10 @@ async def test_a_role_that_may_do_what_is_needed_and_no_more_is_enough(database_
 
 
 async def test_behind_pgbouncer_nothing_is_left_in_a_session(database_url: str) -> None:
-    address = parse_address(f"{database_url}&pgbouncer=true&pool_size=3")
+    address = parse_address(postgres.with_options(database_url, "pgbouncer=true&pool_size=3"))
     assert (address.pool_size, address.pgbouncer) == (3, True)
     assert (address.connecting["statement_cache_size"], address.connecting["server_settings"]) == (0, {})
-    store = Store(f"{database_url}&pgbouncer=true&pool_size=3")
+    store = Store(postgres.with_options(database_url, "pgbouncer=true&pool_size=3"))
     await store.open()
     heard: list[None] = []
     await store.listen(lambda: heard.append(None))

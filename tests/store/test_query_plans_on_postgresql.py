@@ -77,7 +77,7 @@ MAY_SCAN = {"end old links", "erase"}
 
 @pytest.mark.parametrize("name", sorted(EVERY_DAY.keys() - MAY_SCAN))
 async def test_a_statement_of_every_day_reads_no_table_from_end_to_end(name: str, many_letters: str) -> None:
-    store = Store(f"{many_letters}&pool_size=2")
+    store = Store(postgres.with_options(many_letters, "pool_size=2"))
     await store.open()
     steps: list[str] = []
 

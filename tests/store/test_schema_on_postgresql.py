@@ -107,8 +107,8 @@ async def test_a_database_of_another_program_is_told_and_left_alone(url: str) ->
 
 async def test_a_role_that_may_create_nothing_is_told_so(url: str) -> None:
     role = f"nobody_{urlsplit(url).path[-12:]}"
-    postgres.run_sql(url, f"CREATE ROLE {role} LOGIN")
+    postgres.run_sql(url, postgres.create_role(role))
     with pytest.raises(DatabaseUnsuitable, match="permission denied for schema public"):
-        await Store(url.replace("postgres@", f"{role}@")).migrate()
+        await Store(postgres.as_role(url, role)).migrate()
     assert tables(url) == set()
     postgres.run_sql(url, f"DROP ROLE {role}")

@@ -33,6 +33,9 @@ T = TypeVar("T")
 FAST = "-c fsync=off -c full_page_writes=off -c max_connections=400 -c autovacuum=off"
 
 
+ROLE_PASSWORD = "hunter2"
+
+
 class Server:
     """PostgreSQL out of the package, started without root: where the tests run as root, as the user that owns nothing."""
 
@@ -162,6 +165,20 @@ def server_url() -> str:
 def with_database(url: str, name: str) -> str:
     parts = urlsplit(url)
     return urlunsplit((*parts[:2], f"/{name}", *parts[3:]))
+
+
+def with_options(url: str, options: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{options}"
+
+
+def as_role(url: str, role: str, password: str = ROLE_PASSWORD) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts[0], f"{role}:{password}@{parts.netloc.rpartition('@')[2]}", *parts[2:]))
+
+
+def create_role(role: str) -> str:
+    """The statement that makes a role for `as_role`: with a password, as the server may want one."""
+    return f"CREATE ROLE {role} LOGIN PASSWORD '{ROLE_PASSWORD}'"
 
 
 @cache
