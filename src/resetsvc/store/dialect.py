@@ -1,11 +1,14 @@
 """The store's SQL as PostgreSQL wants it: the only place that knows where the two databases differ.
 
-Statements are written so that SQLite takes them as they are. For PostgreSQL three things are put in their place, once
+Statements are written so that SQLite takes them as they are. For PostgreSQL four things are put in their place, once
 for each statement:
 
 - `:name` becomes `$1`, `$2`, …: the driver binds by position.
 - `json_each(:rows)` becomes the function of PostgreSQL that reads a batch. Numbers are cast where they are read
   (`CAST(value ->> 1 AS DOUBLE PRECISION)`), as PostgreSQL takes text out of JSON; SQLite does not mind.
+- `IN (SELECT …)` over a batch, or over rows that were locked first, becomes a comparison with an array. PostgreSQL guesses
+  how many rows such a query gives, and guesses a tenth of the table: it would walk through an index of all letters ever
+  sent to find sixty (measured: claims at a tenth of their speed beside 300,000 finished letters).
 - `/*postgresql … */`, a comment to SQLite, becomes what stands in it.
 """
 
@@ -13,6 +16,8 @@ import re
 from functools import cache
 
 _ONLY_HERE = re.compile(r"/\*postgresql(.*?)\*/", re.DOTALL)
+_NOT_IN = re.compile(r"NOT IN \((SELECT (?:value FROM json_each\(:\w+\)|seq FROM \w+))\)")
+_IN = re.compile(r"IN \((SELECT (?:value FROM json_each\(:\w+\)|seq FROM \w+))\)")
 _TEXTS = re.compile(r"SELECT value FROM json_each\((:\w+)\)")
 _ROWS = re.compile(r"json_each\((:\w+)\)")
 _NAME = re.compile(r"(?<![:\w]):([a-z_]+)")
@@ -22,6 +27,8 @@ _NAME = re.compile(r"(?<![:\w]):([a-z_]+)")
 def for_postgresql(sql: str) -> tuple[str, tuple[str, ...]]:
     """A statement in PostgreSQL's words, and the names of the values that it binds, in the order of `$1`, `$2`, …"""
     sql = _ONLY_HERE.sub(r"\1", sql)
+    sql = _NOT_IN.sub(r"<> ALL(ARRAY(\1))", sql)
+    sql = _IN.sub(r"= ANY(ARRAY(\1))", sql)
     sql = _TEXTS.sub(r"SELECT value FROM jsonb_array_elements_text(CAST(CAST(\1 AS text) AS jsonb))", sql)
     sql = _ROWS.sub(r"jsonb_array_elements(CAST(CAST(\1 AS text) AS jsonb))", sql)
     names: dict[str, int] = {}
