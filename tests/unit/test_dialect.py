@@ -20,3 +20,7 @@ def test_a_statement_is_put_into_postgresqls_words() -> None:
         "x <> ALL(ARRAY(SELECT value FROM jsonb_array_elements_text(CAST(CAST($1 AS text) AS jsonb))))"
         " AND seq = ANY(ARRAY(SELECT seq FROM due))"
     )
+    assert for_postgresql("(attempts > 0) = :retry AND (attempts > 0) = TRUE")[0] == (
+        "CAST(attempts > 0 AS integer) = CAST(CAST($1 AS boolean) AS integer)"
+        " AND CAST(attempts > 0 AS integer) = CAST(CAST(TRUE AS boolean) AS integer)"
+    )

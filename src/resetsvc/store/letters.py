@@ -73,11 +73,13 @@ async def claim_due_letters(
     newest: bool = False,
 ) -> list[ClaimedLetter]:
     """Take up to `limit` letters that are due, oldest or newest first: those never tried, or those to be tried again."""
+    # `+ 0`: not by the index on the deadline. By the statistics of all letters hardly any has one ahead, so that
+    # PostgreSQL would go there, and then sort all that wait for each claim.
     rows = await connection.fetch_all(
         f"""
         WITH due AS MATERIALIZED (
             SELECT seq FROM letters
-            WHERE state = 'queued' AND (attempts > 0) = :retry AND due_at <= :now AND deadline_at > :now
+            WHERE state = 'queued' AND (attempts > 0) = :retry AND due_at <= :now AND deadline_at + 0 > :now
             ORDER BY due_at {"DESC" if newest else "ASC"} LIMIT :limit /*postgresql FOR UPDATE SKIP LOCKED */
         )
         UPDATE letters SET state = 'sending', lease_owner = :owner, lease_until = :lease_until

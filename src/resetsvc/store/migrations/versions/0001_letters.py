@@ -57,10 +57,13 @@ def upgrade() -> None:
     op.create_index("letters_id", "letters", ["id"], unique=True)
     # Partial, so that claiming never scans what is finished, however much of it there is.
     queued = sa.text("state = 'queued'")
+    # On PostgreSQL a number: see store/dialect.py.
+    on_postgresql = op.get_bind().dialect.name == "postgresql"
+    tried = "CAST(attempts > 0 AS integer)" if on_postgresql else "(attempts > 0)"
     op.create_index(
         "letters_due",
         "letters",
-        [sa.text("(attempts > 0)"), "due_at"],
+        [sa.text(tried), "due_at"],
         sqlite_where=queued,
         postgresql_where=queued,
     )
@@ -111,5 +114,5 @@ def upgrade() -> None:
     )
     op.create_index("accounts_address", "accounts", ["address"], unique=True)
 
-    if op.get_bind().dialect.name == "postgresql":
+    if on_postgresql:
         op.execute(_VACUUM_OFTEN)
