@@ -16,6 +16,7 @@ from resetsvc.accounts import Accounts
 from resetsvc.accounts.builtin import BuiltinAccounts
 from resetsvc.admission import Budget
 from resetsvc.cancel import Cancel
+from resetsvc.changes import Changes
 from resetsvc.clock import Clock
 from resetsvc.compose.composer import Composer
 from resetsvc.confirm import Confirm
@@ -66,6 +67,7 @@ class Service:
     clock: Clock
     store: Store
     accounts: Accounts
+    changes: Changes
     supervisor: Supervisor | None
     parts: Parts
 
@@ -122,8 +124,16 @@ async def open_service(
                 reply=None if outcome.attempt.code and outcome.attempt.code < 400 else outcome.attempt.reply,
             )
 
-        taken_outbox, taken_clock = outbox, clock
         supervisor: Supervisor | None = None
+
+        def wake() -> None:
+            if supervisor is not None:
+                supervisor.wake()
+            else:
+                store.announce()
+
+        changes = Changes(store, accounts, tokens, clock, trail, on_notice=wake)
+        taken_outbox, taken_clock = outbox, clock
         if settings.dispatch:
             limit = settings.account_limit
             budget = None if limit is None else Budget(limit.amount, limit.get_expiry())
@@ -144,16 +154,11 @@ async def open_service(
                 clock,
                 retention=settings.retention_days * 86400.0,
                 link_lifetime=float(settings.token_ttl),
+                finish_changes=changes.finish_interrupted if accounts.elsewhere else None,
             )
             await supervisor.start()
             stack.push_async_callback(supervisor.stop)
             await store.listen(supervisor.wake)
-
-        def wake() -> None:
-            if supervisor is not None:
-                supervisor.wake()
-            else:
-                store.announce()
 
         intake = Intake(
             store,
@@ -175,6 +180,7 @@ async def open_service(
             clock=clock,
             store=store,
             accounts=accounts,
+            changes=changes,
             supervisor=supervisor,
             parts=Parts(
                 settings=settings,
@@ -184,15 +190,11 @@ async def open_service(
                 links=links,
                 confirm=Confirm(
                     links,
-                    store,
                     accounts,
-                    tokens,
-                    clock,
-                    trail,
+                    changes,
                     min_length=settings.password_min_length,
                     product_name=settings.product_name,
                     breached=breached,
-                    on_notice=wake,
                 ),
                 cancel=Cancel(links, store, clock, trail),
                 trail=trail,

@@ -258,6 +258,8 @@ async def test_too_many_requests_are_told_as_the_document_says(tmp_path: Path, d
 class Broken:
     """Accounts that fail in a way that nobody foresaw."""
 
+    elsewhere = False
+
     async def find(self, addresses: object) -> Mapping[str, Account]:
         return {}
 
