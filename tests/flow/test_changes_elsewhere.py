@@ -7,6 +7,7 @@ import pytest
 
 from resetsvc.audit import Event
 from resetsvc.changes import LOOK_AFTER
+from resetsvc.dispatch.supervisor import erase
 from resetsvc.errors import CannotStore
 from resetsvc.testing import HandClock
 from tests.flow.conftest import ANN, NEW_PASSWORD, OLD_PASSWORD, RememberedAccounts, Running, Start, until
@@ -276,3 +277,33 @@ async def test_a_change_of_accounts_that_are_gone_is_forgotten(elsewhere: Elsewh
     del elsewhere.accounts.by_id[f"id of {ANN}"]
     await look_after_a_crash(elsewhere, running)
     assert await notices(running) == 0
+
+
+async def test_a_link_that_its_owner_stopped_while_the_password_was_hashed_changes_nothing(
+    elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await elsewhere.begin()
+    mail = await running.mail_to()
+
+    async def stop_meanwhile(password: str) -> str:
+        assert (await running.client.post(f"{mail.link_path}/cancel")).status_code == 200
+        return password
+
+    monkeypatch.setattr(elsewhere.accounts, "seal", stop_meanwhile)
+    assert (await running.set_password(mail.link_path)).status_code == 410
+    assert elsewhere.password == OLD_PASSWORD
+    assert await changes(running) == 0
+
+
+async def test_what_nobody_ever_ended_is_erased_with_the_letters(elsewhere: Elsewhere) -> None:
+    """The accounts were moved to another place after the crash: nobody looks into it any more."""
+    running = await elsewhere.begin()
+    mail = await running.mail_to()
+    elsewhere.accounts.before_swap = crash
+    await crash_in(running, mail.link_path)
+    store, now = running.service.store, elsewhere.hand.clock.now()
+    day = 86400.0
+    await erase(store, now + 29 * day, 30 * day)
+    assert await changes(running) == 1
+    await erase(store, now + 31 * day, 30 * day)
+    assert await changes(running) == 0
