@@ -298,9 +298,8 @@ def create_app(
                 await on_start(service)
                 yield
         except SetupError as error:
-            app.extensions["resetsvc.why_not"] = (
-                error  # the server that runs this app passes on its words alone
-            )
+            # The server that runs this app passes on its words alone.
+            app.extensions["resetsvc.why_not"] = error
             raise
 
     return app

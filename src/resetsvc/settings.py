@@ -484,9 +484,8 @@ def _keys_that_others_can_read(given: Collection[str]) -> list[str]:
     environment = {name.lower() for name in os.environ}
     files: list[tuple[str, Collection[str]]] = []
     dotenv = Settings.model_config.get("env_file")
-    with contextlib.suppress(
-        OSError, ValueError
-    ):  # told by load_settings; UnicodeDecodeError is a ValueError
+    # Told by load_settings; UnicodeDecodeError is a ValueError.
+    with contextlib.suppress(OSError, ValueError):
         names = DotEnvSettingsSource(Settings, env_file=dotenv).env_vars
         files.append((str(dotenv), {name.lower().removeprefix(PREFIX.lower()) for name in names}))
     config = os.environ.get("RESETSVC_CONFIG")

@@ -29,9 +29,8 @@ class SecurityHeaders:
             "permissions-policy": "camera=(), geolocation=(), microphone=(), browsing-topics=()",
         }
         if settings.public_url.startswith("https://"):
-            always["strict-transport-security"] = (
-                f"max-age={YEAR}"  # not for subdomains: those are other people's
-            )
+            # Not for subdomains: those are other people's.
+            always["strict-transport-security"] = f"max-age={YEAR}"
         if self._origins:
             always["vary"] = "Origin"
         self._page = _encoded({**always, "cache-control": "no-store"})
