@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from jinja2 import TemplateError
 from quart import Quart, Response, g, request
-from werkzeug.exceptions import BadRequest, HTTPException
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
 
 from resetsvc.accounts import Accounts
 from resetsvc.accounts.builtin import BuiltinAccounts
@@ -54,7 +54,7 @@ from resetsvc.web.pages import STATIC, Pages
 from resetsvc.web.parts import Parts, Readiness, parts
 from resetsvc.web.replies import error_answer
 from resetsvc.web.routing import PathRouted, length_is_doubtful, refuse_websocket
-from resetsvc.web.security import SecurityHeaders
+from resetsvc.web.security import SecurityHeaders, is_sent_by_a_stranger
 
 log = structlog.stdlib.get_logger("resetsvc.app")
 
@@ -285,7 +285,7 @@ def create_app(
     quieten()
     for blueprint in (ask, confirm, cancel, ops):
         app.register_blueprint(blueprint)
-    _handle_requests(app)
+    _handle_requests(app, frozenset(settings.cors_origins))
     app.extensions["resetsvc.headers"] = SecurityHeaders(settings).of
     app.before_websocket(refuse_websocket)
 
@@ -305,7 +305,7 @@ def create_app(
     return app
 
 
-def _handle_requests(app: Quart) -> None:
+def _handle_requests(app: Quart, front_ends: Collection[str]) -> None:
     """One shape for every error, and one record for every request."""
     for kind in (ResetError, HTTPException):
         app.register_error_handler(kind, _tell)
@@ -320,7 +320,9 @@ def _handle_requests(app: Quart) -> None:
         g.began = time.perf_counter()
 
     @app.before_request
-    async def refuse_doubtful_length() -> Response | None:
+    async def refuse_what_cannot_be_trusted() -> Response | None:
+        if is_sent_by_a_stranger(request, front_ends):
+            return error_answer(Forbidden())
         if not length_is_doubtful():
             return None
         response = error_answer(BadRequest())

@@ -130,7 +130,8 @@ class Settings(BaseSettings):
         0, ge=0, le=16, description="How many proxies in front append to `X-Forwarded-For`."
     )
     cors_origins: Texts = Field(
-        (), description="Exact origins of front ends elsewhere, as a JSON list or separated by spaces."
+        (),
+        description="Exact origins of front ends elsewhere, as a JSON list or separated by spaces: they may read answers, and post from another site.",
     )
     queue_limit: PositiveInt = Field(
         100_000, description="Undelivered letters beyond which new requests get 503."
