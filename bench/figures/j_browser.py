@@ -41,9 +41,8 @@ DELAY = 1.0  # seconds that the relay takes for a reply
 SLOWER = 4  # times, the processor
 BOUND = 100.0  # ms
 _PATIENCE = 30_000  # ms for one page
-_AT_ONCE = (
-    10  # pages that wait side by side, where waiting is most of it: fewer than the contender has threads
-)
+# Pages that wait side by side, where waiting is most of it: fewer than the contender has threads.
+_AT_ONCE = 10
 _SCRIPT = Path(__file__).with_suffix(".js").read_text("utf-8")
 
 Way = Literal["page", "fetch", "blocking"]

@@ -20,9 +20,8 @@ ADDRESS_OCTETS = 254  # RFC 5321 4.5.3.1.3: a path of 256 less its angle bracket
 _ASCII_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
 _ASCII_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LETTERS_MARKS_NUMBERS = ("L", "M", "N")
-_ASCII_BY_NFC = (
-    "\u037e\u1fef\u212a"  # the Greek question mark, the Greek varia, the Kelvin sign: `;`, `` ` ``, `K`
-)
+# The Greek question mark, the Greek varia, the Kelvin sign: `;`, `` ` ``, `K`.
+_ASCII_BY_NFC = "\u037e\u1fef\u212a"
 
 
 def parse_address(typed: str) -> str:

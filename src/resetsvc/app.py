@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 import structlog
 from jinja2 import TemplateError
 from quart import Quart, Response, g, request
-from werkzeug.exceptions import BadRequest, HTTPException
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
 
 from resetsvc.accounts import Accounts
 from resetsvc.accounts.builtin import BuiltinAccounts
 from resetsvc.admission import Budget
 from resetsvc.cancel import Cancel
+from resetsvc.changes import Changes
 from resetsvc.clock import Clock
 from resetsvc.compose.composer import Composer
 from resetsvc.confirm import Confirm
@@ -53,7 +54,7 @@ from resetsvc.web.pages import STATIC, Pages
 from resetsvc.web.parts import Parts, Readiness, parts
 from resetsvc.web.replies import error_answer
 from resetsvc.web.routing import PathRouted, length_is_doubtful, refuse_websocket
-from resetsvc.web.security import SecurityHeaders
+from resetsvc.web.security import SecurityHeaders, is_sent_by_a_stranger
 
 log = structlog.stdlib.get_logger("resetsvc.app")
 
@@ -66,6 +67,7 @@ class Service:
     clock: Clock
     store: Store
     accounts: Accounts
+    changes: Changes
     supervisor: Supervisor | None
     parts: Parts
 
@@ -122,8 +124,16 @@ async def open_service(
                 reply=None if outcome.attempt.code and outcome.attempt.code < 400 else outcome.attempt.reply,
             )
 
-        taken_outbox, taken_clock = outbox, clock
         supervisor: Supervisor | None = None
+
+        def wake() -> None:
+            if supervisor is not None:
+                supervisor.wake()
+            else:
+                store.announce()
+
+        changes = Changes(store, accounts, tokens, clock, trail, on_notice=wake)
+        taken_outbox, taken_clock = outbox, clock
         if settings.dispatch:
             limit = settings.account_limit
             budget = None if limit is None else Budget(limit.amount, limit.get_expiry())
@@ -144,16 +154,11 @@ async def open_service(
                 clock,
                 retention=settings.retention_days * 86400.0,
                 link_lifetime=float(settings.token_ttl),
+                finish_changes=changes.finish_interrupted if accounts.elsewhere else None,
             )
             await supervisor.start()
             stack.push_async_callback(supervisor.stop)
             await store.listen(supervisor.wake)
-
-        def wake() -> None:
-            if supervisor is not None:
-                supervisor.wake()
-            else:
-                store.announce()
 
         intake = Intake(
             store,
@@ -175,6 +180,7 @@ async def open_service(
             clock=clock,
             store=store,
             accounts=accounts,
+            changes=changes,
             supervisor=supervisor,
             parts=Parts(
                 settings=settings,
@@ -184,15 +190,11 @@ async def open_service(
                 links=links,
                 confirm=Confirm(
                     links,
-                    store,
                     accounts,
-                    tokens,
-                    clock,
-                    trail,
+                    changes,
                     min_length=settings.password_min_length,
                     product_name=settings.product_name,
                     breached=breached,
-                    on_notice=wake,
                 ),
                 cancel=Cancel(links, store, clock, trail),
                 trail=trail,
@@ -283,7 +285,7 @@ def create_app(
     quieten()
     for blueprint in (ask, confirm, cancel, ops):
         app.register_blueprint(blueprint)
-    _handle_requests(app)
+    _handle_requests(app, frozenset(settings.cors_origins))
     app.extensions["resetsvc.headers"] = SecurityHeaders(settings).of
     app.before_websocket(refuse_websocket)
 
@@ -296,15 +298,14 @@ def create_app(
                 await on_start(service)
                 yield
         except SetupError as error:
-            app.extensions["resetsvc.why_not"] = (
-                error  # the server that runs this app passes on its words alone
-            )
+            # The server that runs this app passes on its words alone.
+            app.extensions["resetsvc.why_not"] = error
             raise
 
     return app
 
 
-def _handle_requests(app: Quart) -> None:
+def _handle_requests(app: Quart, front_ends: Collection[str]) -> None:
     """One shape for every error, and one record for every request."""
     for kind in (ResetError, HTTPException):
         app.register_error_handler(kind, _tell)
@@ -319,7 +320,9 @@ def _handle_requests(app: Quart) -> None:
         g.began = time.perf_counter()
 
     @app.before_request
-    async def refuse_doubtful_length() -> Response | None:
+    async def refuse_what_cannot_be_trusted() -> Response | None:
+        if is_sent_by_a_stranger(request, front_ends):
+            return error_answer(Forbidden())
         if not length_is_doubtful():
             return None
         response = error_answer(BadRequest())

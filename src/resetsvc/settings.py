@@ -130,7 +130,8 @@ class Settings(BaseSettings):
         0, ge=0, le=16, description="How many proxies in front append to `X-Forwarded-For`."
     )
     cors_origins: Texts = Field(
-        (), description="Exact origins of front ends elsewhere, as a JSON list or separated by spaces."
+        (),
+        description="Exact origins of front ends elsewhere, as a JSON list or separated by spaces: they may read answers, and post from another site.",
     )
     queue_limit: PositiveInt = Field(
         100_000, description="Undelivered letters beyond which new requests get 503."
@@ -484,9 +485,8 @@ def _keys_that_others_can_read(given: Collection[str]) -> list[str]:
     environment = {name.lower() for name in os.environ}
     files: list[tuple[str, Collection[str]]] = []
     dotenv = Settings.model_config.get("env_file")
-    with contextlib.suppress(
-        OSError, ValueError
-    ):  # told by load_settings; UnicodeDecodeError is a ValueError
+    # Told by load_settings; UnicodeDecodeError is a ValueError.
+    with contextlib.suppress(OSError, ValueError):
         names = DotEnvSettingsSource(Settings, env_file=dotenv).env_vars
         files.append((str(dotenv), {name.lower().removeprefix(PREFIX.lower()) for name in names}))
     config = os.environ.get("RESETSVC_CONFIG")

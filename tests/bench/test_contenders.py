@@ -17,6 +17,7 @@ from bench.contenders import CONTENDERS, Contender, Place, addresses, resetsvc_d
 from bench.harness.machine import free_port
 from bench.harness.processes import running, wait_until_it_answers
 
+from tests.support.lacking import lacking
 from tests.support.relay_on_order import RelayOnOrder
 
 NAMES = [contender.name for contender in CONTENDERS]
@@ -27,8 +28,7 @@ PATIENCE = 30
 def named(name: str) -> Contender:
     contender = next(contender for contender in CONTENDERS if contender.name == name)
     if not contender.installed:
-        # Also in CI, which does not measure: these packages are for `make bench` alone.
-        pytest.skip(f"{name} is not installed: make .venv-bench/.done")
+        lacking(f"{name} is not installed: make .venv-bench/.done")
     return contender
 
 

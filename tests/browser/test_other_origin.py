@@ -135,6 +135,22 @@ async def test_an_origin_that_is_not_allowed_cannot_read_what_it_may_send(page: 
     assert answer == "TypeError"
 
 
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_a_form_on_another_site_asks_for_nothing(page: Page, tmp_path: Path, allowed: bool) -> None:
+    """Unless it is a front end of ours: then without JavaScript, too. `localhost` and 127.0.0.1 are two sites."""
+    async with other_site() as elsewhere:
+        url = elsewhere.url.replace("127.0.0.1", "localhost")
+        async with reset_service(tmp_path / "sites", cors_origins=(url,) if allowed else ()) as service:
+            elsewhere.files["form.html"] = (
+                f'<form method="post" action="{service.ask_url}">'
+                f'<input name="email" value="{PERSON}"><button>Go</button></form>'
+            )
+            await page.goto(f"{url}/form.html")
+            await page.get_by_role("button", name="Go").click()
+            await see_heading(page, "Check your inbox" if allowed else "Not allowed")
+            assert await letters_stored(service) == (1 if allowed else 0)
+
+
 async def test_no_origin_can_change_a_password_that_it_is_not_allowed_to(page: Page, stage: Stage) -> None:
     await ask(page, stage.front)
     token = (await stage.service.next_mail()).token

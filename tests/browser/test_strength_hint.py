@@ -215,9 +215,8 @@ async def test_a_screen_reader_is_told_once_the_typing_pauses(page: Page, servic
     field, said = page.get_by_label("New password"), page.locator("#strength-announcement")
     await expect(said).to_have_attribute("aria-live", "polite")
     await estimator_loaded(page)
-    await page.clock.pause_at(
-        datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
-    )  # from here on by hand, however slow we are
+    # From here on by hand, however slow we are.
+    await page.clock.pause_at(datetime(2026, 11, 24, 10, 0, tzinfo=UTC))
     await said.evaluate(
         """(said) => {
             window.told = [];

@@ -40,6 +40,8 @@ async def test_all_that_wait_behind_a_lock_are_refused_together(tmp_path: Path) 
 class LockedOnce:
     """Accounts in the same database, which is locked at the first look."""
 
+    elsewhere = False
+
     def __init__(self) -> None:
         self.looks = 0
 
@@ -55,7 +57,7 @@ class LockedOnce:
     async def seal(self, password: str) -> str:
         raise AssertionError("nobody sets a password here")
 
-    async def swap(self, unit: Connection, account: Account, sealed: str) -> bool:
+    async def swap(self, unit: Connection | None, account: Account, sealed: str) -> bool:
         raise AssertionError("nobody sets a password here")
 
 

@@ -232,6 +232,7 @@ def whole_clock(hand: HandClock) -> Clock:
 class RememberedAccounts:
     """Accounts in a dictionary: the contract met without SQL, without a hash, and with what goes wrong on order."""
 
+    elsewhere: bool = False
     by_id: dict[str, Account] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
     sealed: list[str] = field(default_factory=list)  # every password that would have cost an Argon2 hash
@@ -241,6 +242,7 @@ class RememberedAccounts:
     found_under: dict[str, str] = field(default_factory=dict)
     hides_credentials: bool = False  # as in front of a system that tells nothing of them
     before_swap: Callable[[], Awaitable[None]] | None = None
+    after_swap: Callable[[], Awaitable[None]] | None = None
 
     def put(self, address: str, *, mailed_to: str | None = None, account_id: str | None = None) -> Account:
         """Add an account that is found under `address`, with its mail going to `mailed_to`."""
@@ -268,16 +270,17 @@ class RememberedAccounts:
         self.sealed.append(password)
         return password
 
-    async def swap(self, unit: Connection, account: Account, sealed: str) -> bool:
+    async def swap(self, unit: Connection | None, account: Account, sealed: str) -> bool:
+        assert (unit is None) == self.elsewhere
         if self.before_swap is not None:
             await self.before_swap()
         if self.swap_fails is not None:
             raise self.swap_fails
         if self.by_id[account.id].credential != account.credential:
             return False
-        if self.hides_credentials:
-            self.passwords[account.id] = sealed
-            return True
-        self.by_id[account.id] = replace(account, credential=f"after {account.credential}")
         self.passwords[account.id] = sealed
+        if not self.hides_credentials:
+            self.by_id[account.id] = replace(account, credential=f"after {account.credential}")
+        if self.after_swap is not None:
+            await self.after_swap()
         return True

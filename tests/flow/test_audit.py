@@ -340,9 +340,8 @@ async def test_what_was_noted_while_the_service_stops_is_still_written(tmp_path:
         trail = running.service.parts.trail
         for purpose in ("ask", "link"):
             trail.note_limit_hit(purpose, CLIENT)
-            await asyncio.sleep(
-                0
-            )  # its writer takes the first and waits with it, so the second waits for the writer
+            # Its writer takes the first and waits with it, so the second waits for the writer.
+            await asyncio.sleep(0)
         asyncio.get_running_loop().call_later(0.2, release.set)
     await holding
     async with service(tmp_path) as again:

@@ -99,3 +99,58 @@ async def test_credentials_are_never_allowed(start: Start) -> None:
         )
         assert "Access-Control-Allow-Credentials" not in answer.headers
         assert "Set-Cookie" not in answer.headers
+
+
+# ---- posting from a page of another site ----
+
+STRANGER = {"Sec-Fetch-Site": "cross-site", "Origin": "https://stranger.example"}
+
+
+async def test_a_page_of_another_site_can_have_nobody_ask_for_a_reset(start: Start) -> None:
+    """Each of its visitors would have a client limit of their own."""
+    running = await start(cors_origins=(APP,))
+    for headers in (STRANGER, {**STRANGER, "Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+        for sent in ({"form": {"email": ANN}}, {"json": {"email": ANN}}):
+            answer = await running.client.post("/reset-password", headers=headers, **sent)
+            assert answer.status_code == 403
+    told = await running.client.post(
+        "/reset-password", json={"email": ANN}, headers={**STRANGER, "Accept": "application/json"}
+    )
+    assert (await told.get_json())["code"] == "forbidden"
+    assert await running.letters() == []
+
+
+async def test_a_page_of_another_site_can_use_no_link_either(start: Start) -> None:
+    running = await start()
+    await running.accounts.add(ANN, OLD_PASSWORD)
+    mail = await running.mail_to()
+    assert (await running.set_password(mail.link_path, headers=STRANGER)).status_code == 403
+    assert (await running.client.post(f"{mail.link_path}/cancel", headers=STRANGER)).status_code == 403
+    assert (await running.set_password(mail.link_path)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "same-origin", "Origin": "null"},  # our own page, whose referrer policy hides it
+        {"Sec-Fetch-Site": "same-site", "Origin": "https://www.example.com"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": APP},
+        {"Origin": "https://stranger.example"},  # no browser of today: they all say where they come from
+        {},
+    ],
+    ids=str,
+)
+async def test_our_own_pages_the_application_s_and_programs_may_post(
+    start: Start, headers: dict[str, str]
+) -> None:
+    running = await start(cors_origins=(APP,))
+    answer = await running.client.post("/reset-password", form={"email": ANN}, headers=headers)
+    assert answer.status_code == 200
+
+
+async def test_a_link_in_a_mail_that_is_read_on_another_site_opens(start: Start) -> None:
+    running = await start()
+    await running.accounts.add(ANN, OLD_PASSWORD)
+    mail = await running.mail_to()
+    assert (await running.client.get(mail.link_path, headers=STRANGER)).status_code == 200

@@ -195,9 +195,9 @@ def request(method: bytes, target: bytes, more: bytes, body: bytes = b"") -> byt
 def assert_it_is_refused_or_done(house: House, target: str, before: int, answer: Answer) -> None:
     letters = house.letters() - before
     if answer.status == 200:
-        assert letters == (
-            0 if target.endswith("/cancel") else 1
-        )  # the request itself, or the notice of the change
+        # The request itself, or the notice of the change.
+        expected = 0 if target.endswith("/cancel") else 1
+        assert letters == expected
         if "{token}" in target:
             house.link_was_used()
     else:

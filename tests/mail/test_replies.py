@@ -156,6 +156,5 @@ async def test_what_a_relay_says_is_kept_without_links_and_without_what_steers_a
         relay.order(Fault.garbage("BANNER", b"421 \x1b[2J serveur surcharg\xe9\r\n"))
         attempt = await sender.send()
         assert (attempt.verdict, attempt.code) == (DOWN, 421)
-        assert (
-            attempt.reply.encode().decode().isprintable()
-        )  # a lone surrogate would raise, here and in the database
+        # A lone surrogate would raise, here and in the database.
+        assert attempt.reply.encode().decode().isprintable()

@@ -120,9 +120,7 @@ def test_rules_are_pure(name: str) -> None:
     only_a_type = {"resetsvc.store.connection"}
     for reached in all_that_loads(f"resetsvc.{name}"):
         module = modules_by_name()[reached]
-        # The list of common passwords is read from a package's file, once: that is no more I/O than importing it.
-        allowed = {"pathlib"} if reached == "resetsvc.passwords.common" else set()
-        does = (module.imports & DOES_IO) - allowed
+        does = module.imports & DOES_IO
         assert not does, f"{reached}: {sorted(does)}"
         assert not is_under(reached, "resetsvc.store") or reached in only_a_type
 

@@ -13,6 +13,7 @@ import sqlalchemy
 from databases import Database
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
+from hypercorn.protocol import ProtocolWrapper
 from hypercorn.utils import LifespanFailureError
 from itsdangerous import TimestampSigner
 from limits import parse
@@ -223,3 +224,9 @@ def test_itsdangerous_asks_our_signer_for_its_keys() -> None:
     assert signer.secret_keys == [b"old" * 9, b"new" * 9], (
         "oldest first, as bytes: what the kept keys are found by"
     )
+
+
+def test_hypercorn_looks_its_http1_up_where_we_put_ours() -> None:
+    """`PlainHttp1` takes the place of a name in a module of hypercorn: there is no setting for it."""
+    assert "H11Protocol" in ProtocolWrapper.__init__.__code__.co_names
+    assert "H11Protocol" in ProtocolWrapper.__init__.__globals__

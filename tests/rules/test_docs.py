@@ -254,9 +254,8 @@ def test_python_in_the_docs_compiles() -> None:
     for path in markdown_files():
         for block in re.findall(r"^ *```python\n(.*?)^ *```", written(path), re.MULTILINE | re.DOTALL):
             try:
-                compile(
-                    dedent(block), str(path), "exec", dont_inherit=True, flags=0x2000
-                )  # top-level await is fine
+                # Top-level await is fine.
+                compile(dedent(block), str(path), "exec", dont_inherit=True, flags=0x2000)
             except SyntaxError as error:
                 raise AssertionError(f"{path.relative_to(ROOT)}: {error}") from error
 

@@ -187,6 +187,7 @@ async def test_real_answers_are_as_the_document_says_and_nothing_is_told_that_ne
             await drive.send(post, first, headers=form, data=b"email=\xff&password=\xff")
             await drive.send(post, first, headers={**form, "Content-Type": "text/csv"}, data=b"x")
             await drive.send(post, first, headers=form, data=b"x=" + b"a" * 20_000)
+            await drive.send(post, first, headers={**form, "Sec-Fetch-Site": "cross-site"}, data=b"x=1")
     await drive.in_all_forms("POST /reset-password", form={"email": "not an address"})
     await drive.in_all_forms("POST /reset/{token}", first, form={"password": "short"})
     await drive.in_all_forms("POST /reset/{token}", first, form={})
@@ -257,6 +258,8 @@ async def test_too_many_requests_are_told_as_the_document_says(tmp_path: Path, d
 
 class Broken:
     """Accounts that fail in a way that nobody foresaw."""
+
+    elsewhere = False
 
     async def find(self, addresses: object) -> Mapping[str, Account]:
         return {}

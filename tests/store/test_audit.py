@@ -324,7 +324,11 @@ async def test_a_database_from_before_there_was_a_trail_gets_one(tmp_path: Path)
     path = tmp_path / "old.db"
     url = f"sqlite:///{path}"
     schema.upgrade(url)
-    do(url, "DROP TABLE audit", "DROP TABLE audit_head", "UPDATE alembic_version SET version_num = '0001'")
+    do(
+        url,
+        *("DROP TABLE " + table for table in ("audit", "audit_head", "changes")),
+        "UPDATE alembic_version SET version_num = '0001'",
+    )
     store = Store(url)
     await store.open()
     try:

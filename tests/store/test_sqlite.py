@@ -205,9 +205,8 @@ async def test_closing_while_the_file_cannot_be_opened_leaves_nobody_waiting(
         with pytest.raises(CannotStore):
             await mute(connection)
         with pytest.raises(CannotStore):
-            await mute(
-                connection
-            )  # refused, as the file cannot be opened: from here on it looks again every 0.1 s
+            # Refused, as the file cannot be opened: from here on it looks again every 0.1 s.
+            await mute(connection)
         late = mute(connection)
         await asyncio.sleep(0)
         await connection.close()

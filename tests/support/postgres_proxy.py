@@ -9,19 +9,25 @@ from urllib.parse import parse_qsl, urlsplit
 
 
 class Proxy:
-    """lose -- how the answer begins that is lost the next time it comes, with its connection (`INSERT 0 1`, `COMMIT`)"""
+    """An answer is lost with its connection.
+
+    lose  -- how the answer begins that is lost the next time it comes (`INSERT 0 1`, `COMMIT`)
+    after -- a text in the statement that has to be sent over the same connection before; None: on whichever it comes first
+    """
 
     def __init__(self, server: str) -> None:
         self._server = server
         self.lose: bytes | None = None
+        self.after: bytes | None = None
         self.lost = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_unix_connection(self._server)
+        sent = asyncio.Event()
         ways = [
-            asyncio.create_task(self._pass_on(reader, to_server, answers=False)),
-            asyncio.create_task(self._pass_on(from_server, writer, answers=True)),
+            asyncio.create_task(self._pass_on_questions(reader, to_server, sent)),
+            asyncio.create_task(self._pass_on_answers(from_server, writer, sent)),
         ]
         self._tasks.update(ways)
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -31,12 +37,23 @@ class Proxy:
         writer.close()
         to_server.close()
 
-    async def _pass_on(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool
+    async def _pass_on_questions(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent: asyncio.Event
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                if answers and self.lose is not None and b"C" in data and self.lose in data:
+                if self.after is not None and self.after in data:
+                    sent.set()
+                writer.write(data)
+                await writer.drain()
+
+    async def _pass_on_answers(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent: asyncio.Event
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                is_here = self.after is None or sent.is_set()
+                if is_here and self.lose is not None and b"C" in data and self.lose in data:
                     self.lose = None
                     self.lost.set()
                     return

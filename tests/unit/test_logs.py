@@ -14,6 +14,8 @@ import structlog
 from resetsvc.logs import Lines, set_up_logging
 from resetsvc.testing import make_settings
 
+HOSTILE = 'a\nb\r\nc\u2028d\u2029e\x85f\x1b[2J\x00"}\n{"event":"password changed"}'
+
 
 @pytest.fixture(autouse=True)
 def as_it_was() -> Iterator[None]:
@@ -98,3 +100,22 @@ def closed() -> io.StringIO:
     stream = io.StringIO()
     stream.close()
     return stream
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_text_from_outside_begins_no_line_and_moves_no_cursor(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is written into an event, it stays one event (ASVS 16.4.1)."""
+    stream, log = told(tmp_path, monkeypatch, log_format=form)
+    log.info("letter attempt", reply=HOSTILE)
+    logging.getLogger("a.library").warning("it said %s", HOSTILE)
+    lines = stream.getvalue().split("\n")
+    assert len(lines) == 3
+    assert lines.pop() == ""
+    assert not {letter for line in lines for letter in line} & set("\r\0\x85\u2028\u2029")
+    if form == "json":
+        assert "\x1b" not in stream.getvalue()
+        assert [json.loads(line)["event"] for line in lines] == ["letter attempt", f"it said {HOSTILE}"]
+    else:
+        assert "\x1b[2J" not in stream.getvalue()

@@ -30,7 +30,14 @@ class Account:
 
 
 class Accounts(Protocol):
-    """What a reset needs from a user table."""
+    """What a reset needs from a user table.
+
+    elsewhere -- False: in the letters' own database, and a change of theirs is part of the unit of work that uses the
+                 link up. True: anywhere else; see `resetsvc.changes`, and `swap` below
+    """
+
+    @property
+    def elsewhere(self) -> bool: ...
 
     async def find(self, addresses: Sequence[str]) -> Mapping[str, Account]:
         """Return the accounts of these canonical addresses, by address; without those that have none.
@@ -47,10 +54,12 @@ class Accounts(Protocol):
         """Make of a new password what `swap` stores: most often a slow hash. Outside any transaction."""
         ...
 
-    async def swap(self, unit: Connection, account: Account, sealed: str) -> bool:
+    async def swap(self, unit: Connection | None, account: Account, sealed: str) -> bool:
         """Store the new password if the account's credential is still `account.credential`; False if it changed.
 
-        unit -- the open unit of work that marks the link as used; an implementation whose accounts are in the same
-                database joins it, any other ignores it
+        unit -- the open unit of work that marks the link as used; None where the accounts are `elsewhere`
+
+        Elsewhere it is done whole or not at all, within ten seconds and whatever becomes of the caller; the credential is
+        another one afterwards. Where it cannot be told whether it was done: CannotStore.
         """
         ...

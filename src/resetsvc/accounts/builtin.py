@@ -14,6 +14,8 @@ from resetsvc.store.database import Store
 class BuiltinAccounts:
     """Meets the contract `resetsvc.accounts.Accounts`; adding, verifying and disabling are for the command line."""
 
+    elsewhere = False
+
     def __init__(self, store: Store, hasher: Hasher, clock: Clock) -> None:
         self._store = store
         self._hasher = hasher
@@ -30,7 +32,8 @@ class BuiltinAccounts:
     async def seal(self, password: str) -> str:
         return await self._hasher.hash(password)
 
-    async def swap(self, unit: Connection, account: Account, sealed: str) -> bool:
+    async def swap(self, unit: Connection | None, account: Account, sealed: str) -> bool:
+        assert unit is not None  # not elsewhere
         row = await sql.get_account(unit, account.id)
         if row is None or _credential(row) != account.credential:
             return False

@@ -8,11 +8,11 @@ import click
 
 from resetsvc.addresses import mask_address
 from resetsvc.audit import Event
+from resetsvc.changes import NOTICE_DEADLINE
 from resetsvc.cli.opened import with_store
 from resetsvc.cli.tables import as_time, print_json, print_table
 from resetsvc.client_address import mask_client
 from resetsvc.clock import Clock
-from resetsvc.confirm import NOTICE_DEADLINE
 from resetsvc.letters import Kind, State
 from resetsvc.settings import Settings
 from resetsvc.store import letters as sql

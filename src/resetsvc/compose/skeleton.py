@@ -132,9 +132,8 @@ def _encode(text: str, *, last: bool = False) -> bytes:
     encoded = b2a_qp(text.encode("utf-8"), istext=True).replace(b"\n", b"\r\n")
     if last or not encoded or encoded.endswith(b"\r\n"):
         return encoded
-    if (
-        len(encoded) - encoded.rfind(b"\n") > 76
-    ):  # no room for the `=`: break a character earlier, but not inside `=XX`
+    # No room for the `=`: break a character earlier, but not inside `=XX`.
+    if len(encoded) - encoded.rfind(b"\n") > 76:
         cut = encoded.rfind(b"=", len(encoded) - 3)
         cut = cut if cut >= 0 else len(encoded) - 1
         encoded = encoded[:cut] + b"=\r\n" + encoded[cut:]

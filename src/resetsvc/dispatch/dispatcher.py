@@ -36,9 +36,8 @@ TIDY_EVERY = 1.0  # seconds between looks at other owners' leases, deadlines, id
 STOP_GRACE = 5.0  # seconds that letters in hand get when the service stops; then they go back
 RETRIES_SHARE = 8  # of so many letters claimed, one place is kept for those that were tried before
 POISON_TRIES = 3  # unexpected errors with one letter before it is set aside
-REHEARSALS = (
-    4  # of letters that are dropped, for each lane; beyond that there is so much to do that none shows
-)
+# Rehearsals of letters that are dropped, for each lane; beyond that there is so much to do that none shows.
+REHEARSALS = 4
 LOOK_UP_AGAIN = 5.0  # seconds until letters are tried again whose accounts could not be looked up
 
 
@@ -98,9 +97,8 @@ class Dispatcher:
         self._newest_first = False  # where there is an odd place, or one only
         self._database_fails = False
         self._tidied_at = float("-inf")
-        self.seen_alive_at = (
-            clock.monotonic()
-        )  # when the loop took its last step; for /readyz and the supervisor
+        # When the loop took its last step; for /readyz and the supervisor.
+        self.seen_alive_at = clock.monotonic()
         self._outcomes: GroupCommit[Outcome] = GroupCommit(
             lambda outcomes: record_outcomes(store, self._owner, outcomes)
         )

@@ -41,9 +41,8 @@ class Gatekeeper:
         now = self._clock.now()
         # Who has no account is looked for as well, under a name that none has.
         ids = sorted({accounts[one.address].id if one.address in accounts else one.id for one in letters})
-        await unit.lock(
-            ids
-        )  # until what is decided here can be seen by whoever decides about one of them next
+        # Until what is decided here can be seen by whoever decides about one of them next.
+        await unit.lock(ids)
         muted = frozenset(await mutes.muted_accounts(unit, ids, now))
         # Back to the first request of this batch too: a mail that left after it answers it.
         since = min(

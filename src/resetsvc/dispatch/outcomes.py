@@ -41,6 +41,8 @@ async def record_outcomes(store: Store, owner: str, outcomes: Sequence[Outcome])
     ]
     others = [o for o in outcomes if o.attempt.verdict not in (Verdict.SENT, Verdict.DROPPED)]
     now = max(outcome.at for outcome in outcomes)
+    # A batch of one kind is one statement, which commits by itself. For letters that are dropped as for those that were
+    # sent, though only the second is frequent: the one must not cost more than the other.
     if not others and not dropped:
         await store.write(lambda connection: sql.mark_sent(connection, sent))
         return

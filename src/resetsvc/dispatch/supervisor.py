@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -11,8 +11,8 @@ from resetsvc.clock import Clock
 from resetsvc.dispatch.dispatcher import Dispatcher
 from resetsvc.errors import CannotStore
 from resetsvc.relay.relays import Outbox
+from resetsvc.store import changes, mutes
 from resetsvc.store import letters as sql
-from resetsvc.store import mutes
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
 
@@ -23,6 +23,7 @@ ALIVE_WITHIN = 3.5  # seconds since the loop's last step after which it counts a
 LOOK_EVERY = 0.5  # seconds between looks at it: with the two above, it is running again within five
 STOP_WITHIN = 15.0  # seconds until a loop that was told to stop, and did not, is left behind
 TIDY_EVERY = 60.0  # seconds between looks for links that have run out
+FINISH_EVERY = 5.0  # seconds between looks for changes of passwords that were interrupted
 ERASE_EVERY = 3600.0  # seconds
 ERASE_SLICE = 500  # letters in one transaction: others must not wait for long
 
@@ -39,6 +40,7 @@ class Supervisor:
         *,
         retention: float,
         link_lifetime: float,
+        finish_changes: Callable[[], Awaitable[int]] | None,
     ) -> None:
         self._make_dispatcher = make_dispatcher
         self._store = store
@@ -46,6 +48,7 @@ class Supervisor:
         self._clock = clock
         self._retention = retention
         self._link_lifetime = link_lifetime
+        self._finish_changes = finish_changes
         self._dispatcher = make_dispatcher()
         self._running: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -67,6 +70,9 @@ class Supervisor:
             asyncio.create_task(self._keep_running(), name="dispatcher"),
             asyncio.create_task(self._keep_tidy(), name="links that ran out, and erasure"),
         ]
+        if self._finish_changes is not None:
+            finishing = self._keep_finishing(self._finish_changes)
+            self._tasks.append(asyncio.create_task(finishing, name="interrupted changes"))
 
     async def stop(self) -> None:
         self._stopping.set()
@@ -122,6 +128,17 @@ class Supervisor:
                 log.error("old links and letters cannot be tidied away at the moment")
             await self._pause(TIDY_EVERY)
 
+    async def _keep_finishing(self, finish_changes: Callable[[], Awaitable[int]]) -> None:
+        while not self._stopping.is_set():
+            try:
+                await finish_changes()
+            except CannotStore:
+                log.error("interrupted changes cannot be looked into at the moment")
+            except Exception:
+                # A look-up of accounts may be anybody's code; this task has to outlive its mistakes.
+                log.exception("interrupted changes cannot be looked into")
+            await self._pause(FINISH_EVERY)
+
     async def _end_old_links(self, now: float, *, after: float) -> float:
         until = now - self._link_lifetime
         await self._store.write(
@@ -152,6 +169,7 @@ async def erase(store: Store, now: float, retention: float) -> int:
 
     async def work(unit: Connection) -> int:
         await mutes.erase_ended_mutes(unit, now)
+        await changes.erase_old_changes(unit, now - retention)
         return await sql.erase_finished(unit, now - retention, ERASE_SLICE)
 
     while (slice_ := await store.unit(work, alone=False)) > 0:

@@ -1,8 +1,8 @@
 """The passwords that everybody tries first: the list that the package zxcvbn keeps (30,000, from real breaches)."""
 
-import importlib.util
 from functools import lru_cache
-from pathlib import Path
+from importlib.metadata import distribution
+from runpy import run_path
 
 # Shorter entries ("tom", "1234") would make common words of what merely holds them.
 _SHORTEST_WORD = 4
@@ -11,16 +11,8 @@ _SHORTEST_WORD = 4
 @lru_cache(maxsize=1)
 def common_passwords() -> frozenset[str]:
     """The list alone, out of its file: to import the package costs 11 MiB for good, for words of films and surnames."""
-    package = importlib.util.find_spec("zxcvbn")
-    assert package is not None
-    assert package.submodule_search_locations is not None
-    file = Path(package.submodule_search_locations[0]) / "frequency_lists.py"
-    spec = importlib.util.spec_from_file_location("resetsvc_frequency_lists", file)
-    assert spec is not None
-    assert spec.loader is not None
-    lists = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(lists)
-    return frozenset(lists.FREQUENCY_LISTS["passwords"])
+    file = distribution("zxcvbn").locate_file("zxcvbn/frequency_lists.py")
+    return frozenset(run_path(str(file))["FREQUENCY_LISTS"]["passwords"])
 
 
 def is_common(folded: str) -> bool:

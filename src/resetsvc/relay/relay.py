@@ -58,9 +58,8 @@ class Relay:
         self._open = 0  # also those that are being opened, and those that we take leave on
         self._opening = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self._ceiling = (
-            connections  # fewer for a minute where the relay takes fewer connections than we may open
-        )
+        # Fewer for a minute where the relay takes fewer connections than we may open.
+        self._ceiling = connections
         self._ceiling_until = 0.0
         self._strikes = 0  # letters in a row that ended without a word from the relay
         self._on_trial = False  # up again, but no letter has been taken since: one lane until then

@@ -14,17 +14,15 @@ from resetsvc.selftest.measurement import PLANTED, Classes, Result, Samples, fin
 from resetsvc.selftest.statistics import quantile
 
 WINDOW = 60_000  # microseconds
-PLANTED_DELAY = (
-    500  # microseconds, on the first question: about what the delivery of one letter costs a service's loop
-)
+# Microseconds, on the first question: about what the delivery of one letter costs a service's loop.
+PLANTED_DELAY = 500
 _CALIBRATION = 200  # questions
 
 # What an attacker would look at, of the latencies after one request.
 SUMS: dict[str, Callable[[list[float]], float]] = {
     "the sum of the latencies": sum,
-    "the sum of the first ten": lambda latencies: sum(
-        latencies[:10]
-    ),  # less noise, if the work is done at once
+    # Less noise, if the work is done at once.
+    "the sum of the first ten": lambda latencies: sum(latencies[:10]),
     "the longest of them": max,
     "the first of them": lambda latencies: latencies[0],
 }

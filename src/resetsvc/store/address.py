@@ -6,9 +6,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 POOL_SIZE = 8  # connections of one process, unless the URL says `pool_size=`
 CONNECT_TIMEOUT = 4.0  # seconds
-ANSWER_TIMEOUT = (
-    10.0  # seconds for one statement, by our own clock: a server that is out of reach never says anything
-)
+# Seconds for one statement, by our own clock: a server that is out of reach never says anything.
+ANSWER_TIMEOUT = 10.0
 
 # The server's own limits, each shorter than ANSWER_TIMEOUT. `idle_in_transaction…`: a process that was stopped in the
 # middle of a unit keeps its locks for no longer than a lease.

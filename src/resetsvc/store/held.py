@@ -143,9 +143,8 @@ class HeldConnections(ABC, Generic[Driver]):
                     if not await self._do(driver, job):
                         return False
                 finally:
-                    if (
-                        not job.done.done() and job not in self._waiting
-                    ):  # a mistake must leave nobody waiting
+                    # A mistake must leave nobody waiting.
+                    if not job.done.done() and job not in self._waiting:
                         job.done.set_exception(CannotStore())
             if self._closing:
                 return True

@@ -142,9 +142,8 @@ class PooledConnections(HeldConnections["asyncpg.Connection[asyncpg.Record]"]):
                     if usable and tries_left and isinstance(cause, _CONFLICTS):
                         continue
                     if not usable and (isinstance(error, NotBegun) or (cause and job.kind == "read")):
-                        self._waiting.appendleft(
-                            job
-                        )  # nothing was done: on another connection, within PATIENCE
+                        # Nothing was done: on another connection, within PATIENCE.
+                        self._waiting.appendleft(job)
                         return False
                     if not job.done.done():
                         job.done.set_exception(error if cause is None else _told(cause))

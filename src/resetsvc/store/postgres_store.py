@@ -22,6 +22,7 @@ _NEEDED = {
     "letters": "SELECT INSERT UPDATE DELETE",
     "attempts": "SELECT INSERT DELETE",
     "mutes": "SELECT INSERT UPDATE DELETE",
+    "changes": "SELECT INSERT UPDATE DELETE",
     "accounts": "SELECT INSERT UPDATE",
     "audit": "SELECT INSERT",
     "audit_head": "SELECT INSERT UPDATE",

@@ -49,9 +49,8 @@ def enter_wal(connection: sqlite3.Connection, *, patience: float) -> None:
             tries -= 1
             if "locked" not in str(error) or not tries:
                 raise
-        time.sleep(
-            WAL_PAUSE
-        )  # at opening, in the driver's thread: no event tells when another process lets go
+        # At opening, in the driver's thread: no event tells when another process lets go.
+        time.sleep(WAL_PAUSE)
 
 
 def open_sqlite(url: str) -> Database:

@@ -23,9 +23,8 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 LARGEST_BODY = 16 * 1024  # octets; an address and a password of 1,024 characters fit in several times over
 SLOWEST_BODY = 10.0  # seconds from the headers to the end of the body
-SLOWEST_READER = (
-    20.0  # seconds until an answer has been taken by its client; the largest file has a few hundred KiB
-)
+# Seconds until an answer has been taken by its client; the largest file has a few hundred KiB.
+SLOWEST_READER = 20.0
 
 EncodedHeaders = list[tuple[bytes, bytes]]
 
@@ -59,9 +58,8 @@ class OneTask(ASGIHTTPConnection):
 async def _body_of(response: Response | WerkzeugResponse) -> bytes:
     if isinstance(response, WerkzeugResponse):  # a redirect
         return response.get_data(as_text=False)
-    if isinstance(
-        response.response, DataBody
-    ):  # nearly always: the bytes as they are, without iterating over them
+    # Nearly always: the bytes as they are, without iterating over them.
+    if isinstance(response.response, DataBody):
         return response.response.data
     return await response.get_data(as_text=False)
 

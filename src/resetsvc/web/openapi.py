@@ -16,7 +16,7 @@ _TOKEN: Json = {
     "description": "What the mail's link holds. Nothing is to be read from it, and 404 answers one that holds a slash.",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]+$"},
 }
-_REFUSED = (400, 408, 413, 415, 429, 500, 503)  # what any POST can meet
+_REFUSED = (400, 403, 408, 413, 415, 429, 500, 503)  # what any POST can meet
 
 
 def document(settings: Settings) -> Json:
@@ -244,6 +244,7 @@ def _problem(status: int) -> Json:
 
 _MEANING = {
     400: "Not an address, or a field missing, sent twice, or not a text.",
+    403: "A browser sent it from a page of another site that is no front end in RESETSVC_CORS_ORIGINS.",
     404: "No such page, or not for this caller.",
     408: "The body took too long to arrive.",
     410: "The link does not work: unknown, altered, expired, used or revoked, all the same.",

@@ -82,7 +82,12 @@ HTTP_PROBLEMS: dict[int, Problem] = {
         N_("Request not understood"),
         N_("The request is not of the form that is expected here."),
     ),
-    403: Problem(403, "forbidden", N_("Not allowed"), N_("This is not allowed.")),
+    403: Problem(
+        403,
+        "forbidden",
+        N_("Not allowed"),
+        N_("This was sent by a page of another site, which may not do so."),
+    ),
     404: Problem(404, "not_found", N_("Page not found"), N_("There is no such page.")),
     405: Problem(
         405,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
-from inspect import iscoroutinefunction
+from inspect import CO_COROUTINE
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -45,8 +45,10 @@ class PathRouted(Quart):
     request_class = MatchedRequest
 
     def ensure_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """As it is: all our views and hooks are. Quart looks at each of them again for every request."""
-        return _as_async(func) or super().ensure_async(func)
+        """As it is, if it is: Quart looks at each view and hook through `inspect` again for every request."""
+        if getattr(getattr(func, "__code__", None), "co_flags", 0) & CO_COROUTINE:
+            return func
+        return super().ensure_async(func)
 
     async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
         """Give Quart a path in every case: at `GET ?x` or `GET http://[` it fails before any error page (500)."""
@@ -97,11 +99,6 @@ def length_is_doubtful() -> bool:
     if "transfer-encoding" not in request.headers:
         return False
     return "content-length" in request.headers or request.http_version == "1.0"
-
-
-@cache
-def _as_async(func: Callable[..., Any]) -> Callable[..., Any] | None:
-    return func if iscoroutinefunction(func) else None
 
 
 @cache

@@ -1,4 +1,6 @@
-"""Headers that every answer carries, and which other origins may read answers."""
+"""Headers that every answer carries, and what other origins may do: read answers, and post."""
+
+from collections.abc import Collection
 
 from quart import Request
 
@@ -29,9 +31,8 @@ class SecurityHeaders:
             "permissions-policy": "camera=(), geolocation=(), microphone=(), browsing-topics=()",
         }
         if settings.public_url.startswith("https://"):
-            always["strict-transport-security"] = (
-                f"max-age={YEAR}"  # not for subdomains: those are other people's
-            )
+            # Not for subdomains: those are other people's.
+            always["strict-transport-security"] = f"max-age={YEAR}"
         if self._origins:
             always["vary"] = "Origin"
         self._page = _encoded({**always, "cache-control": "no-store"})
@@ -60,6 +61,20 @@ class SecurityHeaders:
             headers["access-control-allow-headers"] = "Content-Type"
             headers["access-control-max-age"] = "7200"
         return _encoded(headers)
+
+
+def is_sent_by_a_stranger(request: Request, front_ends: Collection[str]) -> bool:
+    """Whether a page on another site has a browser post this, and is no front end of ours (ASVS 3.5.1).
+
+    Such a page could have each of its visitors ask for resets, each with a client limit of their own. Browsers say where a
+    request comes from and let no page say otherwise; what says nothing is no page in a browser. Pages on other hosts of
+    the same site are the application's own, most likely, and may post.
+    """
+    return (
+        request.method == "POST"
+        and request.headers.get("sec-fetch-site") == "cross-site"
+        and request.headers.get("origin") not in front_ends
+    )
 
 
 def _encoded(headers: dict[str, str]) -> EncodedHeaders:

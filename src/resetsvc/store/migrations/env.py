@@ -28,9 +28,8 @@ def _run_on_sqlite(url: str) -> None:
     @sa.event.listens_for(engine, "connect")
     def _no_implicit_begin(driver: sqlite3.Connection, _record: object) -> None:
         driver.isolation_level = None
-        enter_wal(
-            driver, patience=PATIENCE
-        )  # here, where it can wait: whoever opens the file next finds it done
+        # Here, where it can wait: whoever opens the file next finds it done.
+        enter_wal(driver, patience=PATIENCE)
 
     @sa.event.listens_for(engine, "begin")
     def _begin_immediate(connection: sa.Connection) -> None:

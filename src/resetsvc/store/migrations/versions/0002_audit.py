@@ -17,12 +17,10 @@ def upgrade() -> None:
         sa.Column("at", sa.Double(), nullable=False),
         sa.Column("event", sa.String(32).with_variant(sa.Text(), "postgresql"), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),  # JSON, as text: the chain is over its characters
-        sa.Column(
-            "before", sa.String(64).with_variant(sa.Text(), "postgresql"), nullable=False
-        ),  # digest of all records before this one
-        sa.Column(
-            "key", sa.String(12).with_variant(sa.Text(), "postgresql"), nullable=False
-        ),  # fingerprint of the key of the chain
+        # Digest of all records before this one.
+        sa.Column("before", sa.String(64).with_variant(sa.Text(), "postgresql"), nullable=False),
+        # Fingerprint of the key of the chain.
+        sa.Column("key", sa.String(12).with_variant(sa.Text(), "postgresql"), nullable=False),
         sa.Column("chain", sa.String(64).with_variant(sa.Text(), "postgresql"), nullable=False),
     )
     migrations = sa.text("event = 'schema_migrated'")

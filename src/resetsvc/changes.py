@@ -1,0 +1,169 @@
+"""The moment in which a password changes: all of it or nothing, whoever keeps the hash (rule 7)."""
+
+from collections.abc import Callable
+
+import structlog
+
+from resetsvc.accounts import Account, Accounts
+from resetsvc.audit import Event
+from resetsvc.clock import Clock
+from resetsvc.errors import Busy, LinkDoesNotWork
+from resetsvc.letters import DropReason, Kind, Link, NewLetter, short_id
+from resetsvc.links import OpenLink
+from resetsvc.store import changes
+from resetsvc.store import letters as sql
+from resetsvc.store.connection import Connection
+from resetsvc.store.database import Store
+from resetsvc.tokens import Tokens
+from resetsvc.trail import Trail
+
+log = structlog.stdlib.get_logger("resetsvc.changes")
+
+# The notice warns of what has happened: it is worth more trouble than a link that can be asked for again.
+NOTICE_DEADLINE = 3 * 86400.0  # seconds
+# A swap elsewhere takes ten seconds at the most. One that has no end on record after this was interrupted.
+LOOK_AFTER = 20.0  # seconds
+
+
+class Changes:
+    """Swaps the hash, uses the link up, and owes the owner a notice. `on_notice` is called when that waits to be sent.
+
+    Accounts in the letters' own database: one unit of work.
+
+    Accounts elsewhere: two databases cannot commit as one, so a change is written down before it is made and taken off
+    the record together with all that follows from it. If this process dies in between, a dispatcher finds what was
+    written down, and the credential tells how far it came: as before, and nothing was changed; another one, and the
+    rest is done now.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        accounts: Accounts,
+        tokens: Tokens,
+        clock: Clock,
+        audit: Trail,
+        on_notice: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._tokens = tokens
+        self._clock = clock
+        self._audit = audit
+        self._on_notice = on_notice
+
+    async def make(self, opened: OpenLink, sealed: str, *, client: str) -> None:
+        """Change the password. Raises LinkDoesNotWork; Busy; CannotStore."""
+        if self._accounts.elsewhere:
+            await self._make_elsewhere(opened, sealed, client)
+        else:
+            await self._store.unit(lambda unit: self._make_here(unit, opened, sealed, client))
+        self._on_notice()
+
+    async def _make_here(self, unit: Connection, opened: OpenLink, sealed: str, client: str) -> None:
+        await unit.lock([opened.account.id])  # against a letter for it that is being admitted
+        if not await sql.mark_link_used(unit, opened.link.letter_id, self._clock.now()):
+            # Somebody with the same link was faster.
+            raise LinkDoesNotWork(short_id(opened.link.letter_id), "ended")
+        if not await self._accounts.swap(unit, opened.account, sealed):
+            # The password was changed elsewhere meanwhile.
+            raise LinkDoesNotWork(short_id(opened.link.letter_id), "account_changed")
+        await self._tell(unit, opened.link.letter_id, opened.link.address, opened.account, client)
+
+    async def _make_elsewhere(self, opened: OpenLink, sealed: str, client: str) -> None:
+        link, account = opened.link, opened.account
+        await self._store.unit(lambda unit: self._begin(unit, link, client))
+        # If this fails, nobody knows yet whether it was done: the record stays, and is looked into.
+        if not await self._accounts.swap(None, account, sealed):
+            await self._store.unit(lambda unit: changes.end_change(unit, link.letter_id))
+            raise LinkDoesNotWork(short_id(link.letter_id), "account_changed")
+        await self._store.unit(lambda unit: self._end(unit, link.letter_id, link.address, account, client))
+
+    async def _begin(self, unit: Connection, link: Link, client: str) -> None:
+        await unit.lock([link.account_id])
+        if await sql.get_open_link(unit, link.letter_id) is None:
+            raise LinkDoesNotWork(short_id(link.letter_id), "ended")
+        if not await changes.begin_change(
+            unit,
+            letter_id=link.letter_id,
+            account_id=link.account_id,
+            credential=link.credential,
+            client=client,
+            look_at=self._clock.now() + LOOK_AFTER,
+        ):
+            raise Busy  # used at this very moment, and how that ends is not known yet
+
+    async def _end(
+        self, unit: Connection, letter_id: str, asked_for: str, account: Account, client: str
+    ) -> None:
+        """All that follows from a hash that was swapped elsewhere: once, whether its own process comes or another."""
+        await unit.lock([account.id])
+        was_open = await changes.end_change(unit, letter_id)
+        is_used_now = await sql.mark_link_used(unit, letter_id, self._clock.now())
+        # Neither: somebody has done it all. Only the first: the link was stopped by its owner meanwhile, and the
+        # password has changed all the same.
+        if was_open or is_used_now:
+            await self._tell(unit, letter_id, asked_for, account, client)
+
+    async def _tell(
+        self, unit: Connection, letter_id: str, asked_for: str, account: Account, client: str
+    ) -> None:
+        """Put on record that a link has changed a password, end all other ways in, and owe the owner a notice."""
+        now = self._clock.now()
+        about = {"letter": letter_id, "account": account.id, "client": client}
+        await self._audit.record(unit, Event.LINK_USED, **about)
+        await self._audit.record(unit, Event.PASSWORD_CHANGED, **about, address=account.address)
+        await sql.revoke_links(unit, account.id, now)
+        await sql.drop_waiting_resets(unit, account.id, DropReason.PASSWORD_CHANGED, now)
+        known_as = sorted({account.address, asked_for} - {""})
+        await sql.drop_unseen_resets(unit, known_as, DropReason.PASSWORD_CHANGED, now)
+        notice_id = self._clock.new_id()
+        await sql.insert_letters(
+            unit,
+            [
+                NewLetter(
+                    id=notice_id,
+                    kind=Kind.NOTICE,
+                    address=account.address,
+                    locale=account.locale,
+                    client=client,
+                    message_id=self._tokens.message_id(notice_id),
+                    asked_at=now,
+                    deadline_at=now + NOTICE_DEADLINE,
+                    account_id=account.id,
+                )
+            ],
+        )
+
+    # ---- what a crash has left open ---------------------------------------------------------------------------
+
+    async def finish_interrupted(self) -> int:
+        """End the changes whose process has died on the way; return how many of them had changed a password.
+
+        CannotStore where either database is out of reach: they are looked at again.
+        """
+        if not self._accounts.elsewhere:
+            return 0
+        now = self._clock.now()
+        taken = await self._store.unit(
+            lambda unit: changes.take_interrupted_changes(unit, now=now, look_again_at=now + LOOK_AFTER)
+        )
+        changed = 0
+        for row in taken:
+            changed += await self._finish(
+                row["letter_id"], row["account_id"], row["credential"], row["client"]
+            )
+        if changed:
+            self._on_notice()
+        return changed
+
+    async def _finish(self, letter_id: str, account_id: str, credential: str, client: str) -> bool:
+        account = await self._accounts.get(account_id)
+        if account is None or account.credential == credential:
+            await self._store.unit(lambda unit: changes.end_change(unit, letter_id))
+            log.warning("an interrupted change had changed nothing", letter=short_id(letter_id))
+            return False
+        asked_for = await self._store.read(lambda connection: changes.address_of(connection, letter_id))
+        await self._store.unit(lambda unit: self._end(unit, letter_id, asked_for, account, client))
+        log.warning("an interrupted change is complete", letter=short_id(letter_id), account=account_id)
+        return True
