@@ -231,9 +231,8 @@ def _kind_of(error: BaseException) -> str:
     cause = driver if driver is error else driver.__cause__ or driver
     first = cause.args[0] if cause.args else None
     number = (
-        getattr(driver, "sqlstate", None)
+        (first if isinstance(first, int) else None)
+        or getattr(driver, "sqlstate", None)
         or getattr(cause, "sqlite_errorname", None)
-        or getattr(driver, "sqlite_errorname", None)
-        or (first if isinstance(first, int) else None)
     )
     return f"{type(cause).__name__} {number}" if number else type(cause).__name__
