@@ -135,7 +135,7 @@ class WebhookAccounts:
                     refused += some
         if refused and not answered:
             # Perhaps nothing at all is taken, by an endpoint that is wrong: nobody is told that there is no account.
-            raise _Unanswered(last or EndpointFailed("no answer"))
+            raise _Unanswered(last or EndpointFailed("no answer")) from last
         if refused:
             log.warning("the accounts endpoint refuses addresses, which get no mail", addresses=len(refused))
         return _by_address(found)
@@ -186,7 +186,8 @@ class WebhookAccounts:
                 return read
             except Resting:
                 # Told when it began: not for each question.
-                raise _Unanswered(EndpointFailed("left alone after failures in a row")) from None
+                resting = EndpointFailed("left alone after failures in a row")
+                raise _Unanswered(resting) from resting
             except EndpointFailed as failed:
                 self._tell(call, failed, attempt)
                 pause = _PAUSE * 2 ** (attempt - 1) * (0.5 + self._clock.chance())
@@ -210,7 +211,6 @@ class _Unanswered(CannotStore):
     def __init__(self, why: EndpointFailed) -> None:
         super().__init__()
         self.why = why
-        self.__cause__ = why
 
 
 def _read(raw: bytes, answer: type[Answer], fits: Callable[[Answer], bool]) -> Answer:
