@@ -25,7 +25,13 @@ Version = Annotated[
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        strict=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        json_schema_serialization_defaults_required=True,  # a question has all its fields
+    )
 
 
 # ---- questions ----

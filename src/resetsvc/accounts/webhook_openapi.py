@@ -34,7 +34,7 @@ def document() -> Json:
     questions: list[type[BaseModel]] = [Find, Get, SwapToPassword, SwapToHash]
     answers: list[type[BaseModel]] = [FindAnswer, GetAnswer, SwapAnswer]
     _, schemas = models_json_schema(
-        # A question has all its fields; an answer may leave out what has a default.
+        # What we write is described as it is written, and what we read as it is read.
         [*((one, "serialization") for one in questions), *((one, "validation") for one in answers)],
         ref_template="#/components/schemas/{model}",
     )
