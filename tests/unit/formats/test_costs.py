@@ -163,7 +163,7 @@ HOSTILE = [
     dearer("flask-security", "m=64", "m=4294967295"),
     dearer("flask-security, pbkdf2_sha512", "$1000$", "$10000001$"),
     dearer("phpass", "$P$B", "$P$S"),
-    dearer("phpass", "$P$B", "$P$J"),
+    dearer("phpass", "$P$B", "$P$H"),
     dearer("django pbkdf2", "$2000$", "$10000001$"),
     dearer("django pbkdf2", "$2000$", "$9999999999$"),
     dearer("werkzeug pbkdf2", ":2000$", ":9999999999$"),

@@ -21,7 +21,7 @@ MOST_SCRYPT_OCTETS = 256 * 1024 * 1024
 MOST_SCRYPT_BLOCK = 64
 MOST_SCRYPT_WORK = 4 * 1024 * 1024  # n times r times p
 
-MOST_PHPASS_ROUNDS = 20  # as a power of two
+MOST_PHPASS_ROUNDS = 18  # as a power of two
 
 
 def whole_number(cost: str, value: object, least: int, most: int) -> int:
