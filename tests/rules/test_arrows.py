@@ -40,6 +40,7 @@ DOORS = {
     "pydantic": {
         "resetsvc.settings",
         "resetsvc.accounts.mapping",
+        "resetsvc.accounts.opening",  # the type of what it is given
         "resetsvc.accounts.parts",
         "resetsvc.accounts.webhook",
         "resetsvc.accounts.webhook_contract",

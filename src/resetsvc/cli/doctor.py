@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from resetsvc.accounts.mapping import Mapping
 from resetsvc.addresses import mask_address
 from resetsvc.admission import Budget
 from resetsvc.cli.accounts import Address
@@ -73,7 +74,7 @@ async def _look(settings: Settings, send_to: str | None) -> AsyncIterator[Findin
     yield _links(settings)
     yield _templates(settings)
     yield await _database(settings)
-    if settings.accounts is not None:
+    if isinstance(settings.accounts, Mapping):
         from resetsvc.accounts.inspection import inspect
 
         async for finding in inspect(settings.accounts):
