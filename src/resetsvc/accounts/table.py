@@ -170,7 +170,7 @@ class TableAccounts:
         for row in rows:
             address = _canonical(row["address"])
             if address not in wanted or (
-                self._description.compare == "exact" and row["lookup"] not in written_forms(address)
+                self._description.compare == "exact" and _text(row["lookup"]) not in written_forms(address)
             ):
                 continue
             by_address[address].append(row)
@@ -204,6 +204,7 @@ def _account(row: Row) -> Account:
         active=_truth(row.get("active", True)),
         credential=_credential(row),
         locale=locale if isinstance(locale, str) and 0 < len(locale) <= LONGEST_LOCALE else None,
+        name=_text(row.get("name")) or None,
     )
 
 
