@@ -11,7 +11,7 @@ from resetsvc.accounts.sql import Statements
 from resetsvc.accounts.table import TableAccounts
 from resetsvc.errors import CannotStore
 from tests.accounts.conftest import HASH, MAPPING, OLD, Opened
-from tests.accounts.databases import Database, insert
+from tests.accounts.databases import Database, database_name, insert
 
 ANN = "ann@example.com"
 Add = Callable[..., None]
@@ -192,6 +192,19 @@ async def test_a_column_of_bytes_is_read_as_text(
     assert await change(accounts)
 
 
+@pytest.mark.parametrize("kind", ["mariadb"])
+async def test_ids_that_are_no_text_are_nobodys(
+    kind: str, opened: Opened, add: Add, database: Database
+) -> None:
+    """UUIDs as 16 bytes: what they would be changed into is found no more."""
+    add(1, ANN)
+    database.do("ALTER TABLE members DROP PRIMARY KEY, MODIFY id VARBINARY(16)")
+    database.do("UPDATE members SET id = x'0b0e5f6c6f0e4a518c551d5a0f1f6b01'")
+    assert not await opened().find([ANN])
+    database.do("UPDATE members SET id = 'a text'")
+    assert await change(opened(), "a text")
+
+
 async def change(accounts: TableAccounts, number: str = "1") -> bool:
     account = await accounts.get(number)
     assert account is not None
@@ -266,8 +279,7 @@ async def test_an_address_that_changed_meanwhile_keeps_a_change_away(
 async def test_times_are_those_of_utc_wherever_the_database_is(
     kind: str, opened: Opened, add: Add, database: Database
 ) -> None:
-    name = database.url.rpartition("/")[2].partition("?")[0]
-    database.do(f"ALTER DATABASE {name} SET timezone = 'Asia/Tokyo'")
+    database.do(f"ALTER DATABASE {database_name(database.url)} SET timezone = 'Asia/Tokyo'")
     add(1, ANN)
     database.do('ALTER TABLE "members" ADD "seen_at" TIMESTAMP WITH TIME ZONE')
     assert await change(opened(effects=[{"set": {"changed_at": "{now}", "seen_at": "{now}"}}]))

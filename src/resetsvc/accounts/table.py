@@ -108,7 +108,9 @@ class TableAccounts:
         row = await self._row(account.id)
         if row is None or _account(row).credential != account.credential:
             return False
-        who = {"account_id": row["id"], "address": row["address"]}
+        # aiomysql cannot hand bytes over. As text they are compared with a column of bytes all the same.
+        known_as = row["id"] if not isinstance(row["id"], bytes) else _text(row["id"])
+        who = {"account_id": known_as, "address": _text(row["address"])}
         async with self._engine.connect() as connection, connection.begin() as change:
             swapped = await connection.execute(
                 self._statements.swap(**who, old=_text(row["password"]), new=sealed)
@@ -190,8 +192,15 @@ def _canonical(address: object) -> str:
 
 
 def _is_usable(row: Row) -> bool:
-    """Whether there is a password at all, and an address to write to: not for social log-ins, nor after `!` of Django."""
-    return recognise(_text(row["password"])) is not None and _canonical(row["address"]) != ""
+    """Whether there is a password at all, and an address to write to: not for social log-ins, nor after `!` of Django.
+
+    And an id that is text or a number: bytes that are neither could not be told in one.
+    """
+    return (
+        recognise(_text(row["password"])) is not None
+        and _canonical(row["address"]) != ""
+        and "\ufffd" not in _text(row["id"])
+    )
 
 
 def _account(row: Row) -> Account:
