@@ -23,7 +23,7 @@ DOORS = {
     "click": {"resetsvc.cli", "resetsvc.dev.run"},
     "databases": {"resetsvc.store.sqlite", "resetsvc.store.postgres"},
     # Two that ask others: each with bounds and certificates of its own, and neither is loaded where it is not set.
-    "httpx": {"resetsvc.passwords.breach", "resetsvc.accounts.webhook_endpoint"},
+    "httpx": {"resetsvc.passwords.breach", "resetsvc.accounts.webhook_endpoint", "resetsvc.events.poster"},
     "hypercorn": {"resetsvc.server", "resetsvc.dev.run", "resetsvc.web.asgi"},  # the last for its types
     "idna": {"resetsvc.addresses"},
     "itsdangerous": {"resetsvc.tokens"},
