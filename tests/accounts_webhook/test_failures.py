@@ -361,7 +361,7 @@ async def test_a_question_that_is_refused_is_no_failure_of_the_endpoint(
     endpoint: AccountsEndpoint, accounts: WebhookAccounts
 ) -> None:
     endpoint.add(ANN)
-    endpoint.refuses = BOB
+    endpoint.refuses = {BOB}
     for _ in range(10):
         with pytest.raises(CannotStore):
             await accounts.find([BOB])

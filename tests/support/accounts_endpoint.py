@@ -81,7 +81,7 @@ class AccountsEndpoint:
     manner: Manner = "well"
     manners: list[Manner] = field(default_factory=list)
     says_instead: object = None  # a body in place of the right one: JSON, or bytes as they are
-    refuses: str = "\0"  # an address with which no question is taken
+    refuses: set[str] = field(default_factory=set)  # addresses with which no question is taken
     elsewhere: str = "http://127.0.0.1:1/"
     questions: list[Question] = field(default_factory=list)
     not_genuine: list[str] = field(default_factory=list)
@@ -175,7 +175,7 @@ class AccountsEndpoint:
         writer: asyncio.StreamWriter,
     ) -> None:
         manner = self.manners.pop(0) if self.manners else self.manner
-        if self.refuses in body.get("addresses", []):
+        if self.refuses & set(body.get("addresses", [])):
             manner = "422"
         if manner.isdecimal():
             writer.write(_head(f"{manner} Told", 2) + b"{}")
