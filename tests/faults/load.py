@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlencode
 
 from resetsvc.clock import Clock
@@ -20,7 +21,6 @@ from tests.faults.ledgers import (
     client_of,
     password_of,
 )
-from tests.faults.processes import ServiceProcess
 
 PATIENCE = 6.0  # seconds for one answer
 _PROMISES = {"ask": b"Email sent", "change": b"Your password was changed.\n"}
@@ -32,12 +32,23 @@ class Mix:
 
     rate    -- requests a second, all together
     changes -- the share of them that set a password
+    kept    -- how often a connection is kept for another request
     """
 
     addresses: Sequence[str]
     rate: float = 100.0
     workers: int = 12
     changes: float = 0.03
+    kept: float = 0.95
+
+
+class Door(Protocol):
+    """Where requests are sent to, while it is up."""
+
+    @property
+    def port(self) -> int | None: ...
+    @property
+    def up(self) -> asyncio.Event: ...
 
 
 @dataclass(slots=True)
@@ -53,7 +64,7 @@ class Load:
         self,
         folder: Path,
         database: MachineDatabase,
-        services: Sequence[ServiceProcess],
+        services: Sequence[Door],
         mix: Mix,
         chance: random.Random,
         key: str,
@@ -91,15 +102,15 @@ class Load:
             while self.counts.outcomes[ANSWERED] < wanted:
                 await self.next_answer()
 
-    async def ask(self, service: ServiceProcess, address: str) -> str:
+    async def ask(self, service: Door, address: str) -> str:
         """One request of its own, to one service; what came of it."""
         return await self._alone(service, "ask", address)
 
-    async def change(self, service: ServiceProcess, letter_id: str, address: str) -> str:
+    async def change(self, service: Door, letter_id: str, address: str) -> str:
         """One new password by the link of a letter; what came of it."""
         return await self._alone(service, "change", address, letter_id)
 
-    async def _alone(self, service: ServiceProcess, *request: str) -> str:
+    async def _alone(self, service: Door, *request: str) -> str:
         connection = _Connection(*await asyncio.open_connection("127.0.0.1", service.port))
         try:
             return (await self._send(connection, *request))[0]
@@ -116,7 +127,7 @@ class Load:
             if connection is None:
                 await asyncio.sleep(0.02)  # nobody listens at the moment
                 continue
-            if not await self._request(connection) or self._chance.random() < 0.05:
+            if not await self._request(connection) or self._chance.random() >= self._mix.kept:
                 connection.close()
                 connection = None
             left = began + pause * 2 * self._chance.random() - time.monotonic()

@@ -251,7 +251,7 @@ class Machine:
         """`resetsvc` with these words, on this machine's database: its exit code and what it printed."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "resetsvc", *words),
-            env=environment(self._settings),
+            env=environment(self.settings),
             cwd=self.setup.folder,
             stdin=PIPE,
             stdout=PIPE,
@@ -315,11 +315,11 @@ class Machine:
             command = ["tests.faults.launch", *bind, *words]
         else:
             command = ["resetsvc", "dispatch" if port is None else "serve", *bind]
-        delivers = port is None or self._settings.get("RESETSVC_DISPATCH") != "false"
-        return ServiceProcess(name, command, self._settings, setup.folder, port, delivers=delivers)
+        delivers = port is None or self.settings.get("RESETSVC_DISPATCH") != "false"
+        return ServiceProcess(name, command, self.settings, setup.folder, port, delivers=delivers)
 
     @property
-    def _settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
         setup = self.setup
         return {
             "RESETSVC_DATABASE_URL": self.database.url,
