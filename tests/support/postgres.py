@@ -39,7 +39,7 @@ ROLE_PASSWORD = "hunter2"
 class Server:
     """PostgreSQL out of the package, started without root: where the tests run as root, as the user that owns nothing."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, standby_of: "Server | None" = None) -> None:
         self.folder = folder
         self.log = folder / "log"
         self._data = folder / "data"
@@ -47,18 +47,17 @@ class Server:
         self._as = "nobody" if os.geteuid() == 0 else None
         if self._as is not None:
             shutil.chown(folder, self._as)
-        self._do(
-            "initdb",
-            "--no-sync",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-            "-U",
-            "postgres",
-            "-D",
-            str(self._data),
-        )
+        if standby_of is None:
+            made = "--auth=trust", "--encoding=UTF8", "--locale=C"
+            self._do("initdb", "--no-sync", *made, "-U", "postgres", "-D", str(self._data))
+        else:
+            source = "-h", str(standby_of.folder), "-U", "postgres"
+            self._do("pg_basebackup", "--no-sync", "-R", "--checkpoint=fast", *source, "-D", str(self._data))
         self.start()
+
+    def promote(self) -> None:
+        """From now on this standby is the primary."""
+        self._do("pg_ctl", "-w", "-D", str(self._data), "promote")
 
     def start(self) -> None:
         options = f"-c listen_addresses= -c unix_socket_directories={self.folder} {FAST}"
