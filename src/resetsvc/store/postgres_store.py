@@ -32,6 +32,7 @@ class PostgresStore:
     """A store in PostgreSQL."""
 
     def __init__(self, url: str, on_done: OnDone) -> None:
+        self._url = url
         self._address = parse_address(url)
         self._connections = PooledConnections(self._address, on_done)
         self._listeners: list[Listener] = []
@@ -40,7 +41,7 @@ class PostgresStore:
 
     async def migrate(self) -> None:
         await self._look(_require_version)
-        await asyncio.to_thread(schema.upgrade, self._address.dsn)
+        await asyncio.to_thread(schema.upgrade, self._url)
 
     async def open(self) -> None:
         await self._look(_require_all)
@@ -174,6 +175,10 @@ def unusable(address: Address, error: Exception) -> DatabaseUnusable:
         why = f"no answer within {CONNECT_TIMEOUT:.0f} seconds"
     elif isinstance(error, asyncpg.PostgresError):
         why = str(error.args[0])  # without its details
+        if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in why:
+            return DatabaseUnsuitable(
+                f"the database {address.name} is behind a pooler ({why}): write pgbouncer=true into the URL"
+            )
     else:
         why = str(error) or type(error).__name__
     kind = DatabaseUnsuitable if isinstance(error, _UNSUITABLE) else DatabaseUnusable
