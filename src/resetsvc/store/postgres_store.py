@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import ssl
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import asyncpg
 
@@ -54,6 +56,7 @@ class PostgresStore:
     async def _look(self, look: Callable[["asyncpg.Connection[asyncpg.Record]"], object]) -> None:
         """Look at the database over a connection of its own, which is closed again."""
         try:
+            require_tls_files(self._address)
             driver = await connect(self._address)
             try:
                 await look(driver)  # type: ignore[misc]  # both looks are coroutine functions
@@ -170,6 +173,15 @@ _UNSUITABLE = (
 )
 
 
+def require_tls_files(address: Address) -> None:
+    """Read the files that the URL names: asyncpg says that one cannot be read, and not which."""
+    for name, path in address.tls_files.items():
+        try:
+            ssl.create_default_context(cafile=path) if name == "sslrootcert" else Path(path).read_bytes()
+        except OSError as error:  # also ssl.SSLError
+            raise ValueError(f"{name}={path} cannot be read: {error.strerror or error}") from error
+
+
 def unusable(address: Address, error: Exception) -> DatabaseUnusable:
     if isinstance(error, TimeoutError):
         why = f"no answer within {CONNECT_TIMEOUT:.0f} seconds"
@@ -181,5 +193,6 @@ def unusable(address: Address, error: Exception) -> DatabaseUnusable:
             )
     else:
         why = str(error) or type(error).__name__
-    kind = DatabaseUnsuitable if isinstance(error, _UNSUITABLE) else DatabaseUnusable
+    no_tls_there = "rejected SSL upgrade" in why  # a ConnectionError to asyncpg, like much that mends itself
+    kind = DatabaseUnsuitable if isinstance(error, _UNSUITABLE) or no_tls_there else DatabaseUnusable
     return kind(f"the database {address.name} cannot be used: {why}")
