@@ -86,6 +86,12 @@ class Server:
         (self._data / "postmaster.pid").unlink()
         (self.folder / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
+    def ask_for_password(self, role: str) -> None:
+        """From its next connection on, this role has to know its password."""
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"local all {role} scram-sha-256\n{rules.read_text()}")
+        run_sql(self.url(), "SELECT pg_reload_conf()")
+
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@/{database}?host={self.folder}"
 
