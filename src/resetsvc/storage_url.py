@@ -4,13 +4,12 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 PORT = 6379
 
-# What the driver takes behind the `?`, and what it must look like. It would take anything, and fail at the first request.
-_NUMBER, _TRUTH, _TEXT = str.isdigit, {"true", "false"}.__contains__, bool
+# What may stand behind the `?`, and what it must look like. The driver would take anything, and fail at the first request;
+# or leave a certificate unchecked.
+_NUMBER, _TEXT = str.isdigit, bool
 _OPTIONS = {
     **dict.fromkeys(("db", "max_connections", "health_check_interval"), _NUMBER),
     "protocol": {"2", "3"}.__contains__,
-    "ssl_check_hostname": _TRUTH,
-    "ssl_cert_reqs": {"required", "optional", "none"}.__contains__,
     **dict.fromkeys(("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "client_name"), _TEXT),
 }
 

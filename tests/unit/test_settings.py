@@ -251,7 +251,7 @@ BAD: list[tuple[str, str]] = [
     ("limit_storage_url", "redis://u:hunter2@h,i:6379/0"),
     ("limit_storage_url", "redis://u:hunter2@h/0?db=first"),
     ("limit_storage_url", "redis://u:hunter2@h/0?hunter2=1"),
-    ("limit_storage_url", "rediss://u:hunter2@h/0?ssl_cert_reqs=perhaps"),
+    ("limit_storage_url", "rediss://u:hunter2@h/0?ssl_cert_reqs=none"),
     ("limit_storage_url", "redis://u:hunter2@h/0?db"),
     ("limit_storage_url", "unix://"),
     ("trusted_proxies", "-1"),
