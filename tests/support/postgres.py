@@ -39,8 +39,9 @@ ROLE_PASSWORD = "hunter2"
 class Server:
     """PostgreSQL out of the package, started without root: where the tests run as root, as the user that owns nothing."""
 
-    def __init__(self, folder: Path, standby_of: "Server | None" = None) -> None:
+    def __init__(self, folder: Path, standby_of: "Server | None" = None, settings: str = FAST) -> None:
         self.folder = folder
+        self._settings = settings
         self.log = folder / "log"
         self._data = folder / "data"
         self._programs = _programs()
@@ -60,7 +61,7 @@ class Server:
         self._do("pg_ctl", "-w", "-D", str(self._data), "promote")
 
     def start(self) -> None:
-        options = f"-c listen_addresses= -c unix_socket_directories={self.folder} {FAST}"
+        options = f"-c listen_addresses= -c unix_socket_directories={self.folder} {self._settings}"
         self._do(
             "pg_ctl", "-w", "-t", "60", "-D", str(self._data), "-l", str(self.log), "-o", options, "start"
         )
