@@ -175,10 +175,11 @@ def claim_all(house: House, database: str, processes: int, queued: int) -> float
         process.stdin.write("go\n")
         process.stdin.flush()
     told = [json.loads(process.communicate(timeout=300)[0]) for process in started]
-    claimed = sum(one["letters"] for one in told)
+    claimed: int = sum(one["letters"] for one in told)
     if claimed != queued:
         raise ProgramFailed(f"{claimed} letters were claimed, and {queued} were due")
-    return claimed / (max(one["ended"] for one in told) - min(one["began"] for one in told))
+    seconds: float = max(one["ended"] for one in told) - min(one["began"] for one in told)
+    return claimed / seconds
 
 
 def _beside_finished_letters(bench: Bench, house: House, result: Result) -> None:
