@@ -33,6 +33,7 @@ from pydantic_settings import (
 from resetsvc.addresses import parse_address
 from resetsvc.errors import AddressRefused, WrongSettings
 from resetsvc.relay.url import RelayAddress, parse_relay_url
+from resetsvc.storage_url import parse_storage_url
 from resetsvc.store.address import parse_address as parse_postgres_address
 from resetsvc.webhooks import parse_secret
 
@@ -336,11 +337,7 @@ class Settings(BaseSettings):
     @field_validator("limit_storage_url")
     @classmethod
     def _is_storage(cls, value: str) -> str:
-        if value != "memory://" and not value.startswith(
-            ("redis://", "rediss://", "unix://", "redis+unix://")
-        ):
-            raise ValueError("is not memory:// or redis://…")
-        return value
+        return parse_storage_url(value)
 
     @field_validator("templates", "locales", mode="before")
     @classmethod

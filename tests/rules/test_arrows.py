@@ -120,6 +120,7 @@ def test_the_store_knows_no_rules() -> None:
         "passwords.policy",
         "relay.url",
         "relay.verdict",
+        "storage_url",
     ],
 )
 def test_rules_are_pure(name: str) -> None:
