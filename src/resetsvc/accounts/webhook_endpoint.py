@@ -2,6 +2,8 @@
 
 import asyncio
 import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -83,32 +85,48 @@ class Endpoint:
         Raises EndpointFailed.
         """
         headers = self._secrets.sign(message_id, body, self._clock.now())
-        try:
+        with _failures():
             async with asyncio.timeout(within):
                 answered, answer = await self._fetch(body, headers)
-        except TimeoutError:
-            raise EndpointFailed("no answer in time", again=True) from None
         try:
             self._secrets.verify(answered, answer, message_id=answer_id(message_id), now=self._clock.now())
         except NotGenuine as found:
             raise EndpointFailed(f"an answer that is not genuine: {found}") from None
         return answer
 
-    async def _fetch(self, body: bytes, headers: dict[str, str]) -> "tuple[httpx.Headers, bytes]":
-        import httpx
+    async def status_of(self, body: bytes, headers: Mapping[str, str], *, within: float) -> int:
+        """Send what somebody else might send, and return the status of the answer alone: is it refused?"""
+        with _failures():
+            async with (
+                asyncio.timeout(within),
+                self._client.stream("POST", self._url, content=body, headers=headers) as response,
+            ):
+                return response.status_code
+        raise AssertionError("either there is a status or a failure")
 
-        try:
-            async with self._client.stream("POST", self._url, content=body, headers=headers) as response:
-                _look_at(response.status_code)
-                answer = bytearray()
-                async for octets in response.aiter_raw():
-                    answer += octets
-                    if len(answer) > LARGEST_ANSWER:
-                        raise EndpointFailed("an answer that is too large")
-                return response.headers, bytes(answer)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            # Its text may name what was asked for.
-            raise EndpointFailed(type(error).__name__, again=True) from None
+    async def _fetch(self, body: bytes, headers: Mapping[str, str]) -> "tuple[httpx.Headers, bytes]":
+        async with self._client.stream("POST", self._url, content=body, headers=headers) as response:
+            _look_at(response.status_code)
+            answer = bytearray()
+            async for octets in response.aiter_raw():
+                answer += octets
+                if len(answer) > LARGEST_ANSWER:
+                    raise EndpointFailed("an answer that is too large")
+            return response.headers, bytes(answer)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Make EndpointFailed of whatever keeps an answer away."""
+    import httpx
+
+    try:
+        yield
+    except TimeoutError:
+        raise EndpointFailed("no answer in time", again=True) from None
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        # Its text may name what was asked for.
+        raise EndpointFailed(type(error).__name__, again=True) from None
 
 
 def _look_at(status: int) -> None:
