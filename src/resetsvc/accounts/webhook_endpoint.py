@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CONNECT_WITHIN = 2.0  # seconds, for TCP and for TLS each
 _MOST_CONNECTIONS = 16
-_IDLE = 20.0  # seconds that a connection is kept for the next question; below what servers and proxies keep it for
+_IDLE = 4.0  # seconds that a connection is kept for the next question: many servers close it after five
 # 409: the same question is being answered at this moment, for an attempt that we gave up.
 _TRY_AGAIN = {409, 429, 500, 502, 503, 504}
 _WRONG_QUESTION = {400, 413, 422}
