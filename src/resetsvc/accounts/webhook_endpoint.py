@@ -15,7 +15,7 @@ from resetsvc.webhooks import NotGenuine, Secrets
 if TYPE_CHECKING:
     import httpx
 
-CONNECT_WITHIN = 2.0  # seconds, for TCP and for TLS each; less where less is left
+_CONNECT_SHARE = 0.4  # of the time for an attempt, for TCP and for TLS each: two seconds of five
 _MOST_CONNECTIONS = 16
 _IDLE = 4.0  # seconds that a connection is kept for the next question: many servers close it after five
 # 409: the same question is being answered at this moment, for an attempt that we gave up.
@@ -121,12 +121,10 @@ class Endpoint:
     ) -> "AbstractAsyncContextManager[httpx.Response]":
         import httpx
 
-        # For TCP and for TLS each, so that both end before the whole does: a handshake that is cancelled from outside
-        # leaves its socket open until it is collected (httpcore 1.0 on Python 3.11).
-        connect = min(CONNECT_WITHIN, 0.45 * within)
-        return self._client.stream(
-            "POST", self._url, content=body, headers=headers, timeout=httpx.Timeout(None, connect=connect)
-        )
+        # Both end before the whole does: a handshake that is cancelled from outside leaves its socket open until it is
+        # collected (httpcore 1.0 on Python 3.11).
+        timeout = httpx.Timeout(None, connect=_CONNECT_SHARE * within)
+        return self._client.stream("POST", self._url, content=body, headers=headers, timeout=timeout)
 
 
 @contextmanager
