@@ -61,7 +61,7 @@ bench: $(VENV)/.test $(BENCH_VENV)/.done ## Measure it all, beside what people d
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) $(BENCH_VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) examples/*/node_modules .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # What was installed is told by a file whose name says for what: running needs less than testing.
 $(VENV)/bin/python:

@@ -80,11 +80,12 @@ async def test_an_address_that_is_refused_holds_up_nobody_else(
     assert len(endpoint.questions) <= 2 * 6 + 1
 
 
+@pytest.mark.parametrize("begin", ["a0", "z"])
 async def test_many_that_are_refused_hold_up_nobody_else_either(
-    endpoint: AccountsEndpoint, accounts: WebhookAccounts
+    endpoint: AccountsEndpoint, accounts: WebhookAccounts, begin: str
 ) -> None:
-    """As where somebody types them on purpose, so that they come first in the alphabet."""
-    odd = {f"a{number:03}@example.com" for number in range(30)}
+    """As where somebody types them on purpose, so that they come first or last in the alphabet."""
+    odd = {f"{begin}{number:03}@example.com" for number in range(30)}
     asked = sorted(odd | {ANN, BOB})
     endpoint.add(ANN)
     endpoint.refuses = odd

@@ -182,7 +182,7 @@ class WebhookAccounts:
             try:
                 with self._breaker.attempt(QuestionRefused):
                     raw = await self._endpoint.ask(body, message_id=message_id, within=within)
-                    read = _read(raw, answer, fits)
+                    read = read_answer(raw, answer, fits)
                 if was_down:
                     log.info("accounts endpoint works again")
                 return read
@@ -215,7 +215,8 @@ class _Unanswered(CannotStore):
         self.why = why
 
 
-def _read(raw: bytes, answer: type[Answer], fits: Callable[[Answer], bool]) -> Answer:
+def read_answer(raw: bytes, answer: type[Answer], fits: Callable[[Answer], bool] = lambda _: True) -> Answer:
+    """Return what a body holds; EndpointFailed if that is of another form, or no answer to this question."""
     try:
         read = answer.model_validate_json(raw)
     except ValidationError as error:
