@@ -1,36 +1,34 @@
-"""M. Several processes over one PostgreSQL: how A and E grow, whether those that claim stand in each other's way, and its log.
+"""M. Several processes over one PostgreSQL: how A and E grow, and whether those that claim stand in each other's way.
 
 PostgreSQL 18 on this machine, with everything synced, beside the service, the load and the relay on the same cores: the
 figures are good for comparing with each other, not for what a server of its own would do. Accepted requests and letters
-out of a full queue with one, two and four processes; claims alone, without mails, by one process and by eight; claims and
+out of a full queue with one, two and four processes; claims alone, without mails, by one process and by eight; and claims and
 accepting beside 1,000,000 finished letters (with BENCH_FINISHED=10000000 beside ten millions, which take much longer to
-write); and how much the database's log grows by a request and by a changed password.
+write).
 """
 
 import json
 import os
 import subprocess
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from bench.contenders import Contender, Place, resetsvc_dispatch_command, resetsvc_environment
 from bench.harness.bench import Bench, own_python, target
 from bench.harness.full_queue import fill_queue
-from bench.harness.machine import free_port
-from bench.harness.postgres_house import House, postgres_house
-from bench.harness.processes import Program, ProgramFailed, running
+from bench.harness.postgres_house import (
+    House,
+    bare_settings,
+    contender,
+    dispatching,
+    environment,
+    place_on,
+    postgres_house,
+)
+from bench.harness.processes import ProgramFailed
 from bench.harness.relays import Relay, instant_relay, relay_that_is_down, watch
 from bench.harness.result import Chart, Goal, Result
-from bench.harness.wrk import CONNECTIONS, ask, start_asking
-from resetsvc.clock import Clock
-from resetsvc.tokens import Tokens
+from bench.harness.wrk import CONNECTIONS, start_asking
 
 LETTER = "M"
 TITLE = "Several processes over one PostgreSQL"
@@ -42,8 +40,6 @@ QUEUED = 20_000
 FINISHED = int(os.environ.get("BENCH_FINISHED", "1000000"))
 ROUNDS = 3
 BATCH = 32  # letters that one commit stores, where accepting is measured without a web server
-REQUESTS = 10_000  # for the log, under load
-SINGLE = 200  # for the log, one after the other
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -55,7 +51,6 @@ def measure(bench: Bench) -> Result:
         delivered = _delivering(bench, house, result)
         claimed = _claims(bench, house, result)
         _beside_finished_letters(bench, house, result)
-        _log_of_a_request(bench, house, result)
     result.charts += [
         Chart(
             "1/s",
@@ -73,14 +68,6 @@ def measure(bench: Bench) -> Result:
     return result
 
 
-def environment(house: House, database: str, place: Place) -> dict[str, str]:
-    return {
-        **resetsvc_environment(place),
-        "RESETSVC_DATABASE_URL": house.url(database),
-        "RESETSVC_DISPATCH": "false",
-    }
-
-
 def _accepting(bench: Bench, house: House, result: Result) -> list[float | None]:
     rates: list[float | None] = []
     with relay_that_is_down() as relay:
@@ -94,9 +81,9 @@ def _accepting(bench: Bench, house: House, result: Result) -> list[float | None]
 
 
 def _ask_all(bench: Bench, house: House, relay: Relay, processes: int) -> float:
-    ours = _contender(bench, house, "main")
+    ours = contender(bench, house, "main")
     with ExitStack() as stack:
-        places = [_place(bench, relay) for _ in range(processes)]
+        places = [place_on(bench, relay) for _ in range(processes)]
         for place in places:
             stack.enter_context(bench.serving(ours, place, core=None))
         asking = [
@@ -118,10 +105,10 @@ def _delivering(bench: Bench, house: House, result: Result) -> list[float | None
     for processes in PROCESSES:
         bench.say(f"E: {processes} delivering")
         with instant_relay(bench.new_folder("relay"), None) as relay, ExitStack() as stack:
-            place = _place(bench, relay)
+            place = place_on(bench, relay)
             fill_queue(environment(house, "main", place), queued)
             for _ in range(processes):
-                stack.enter_context(_dispatching(bench, house, place))
+                stack.enter_context(dispatching(bench, house, "main", place))
             flow = watch(relay, until=queued, patience=120, quiet=5)
         if relay.letters() < queued:
             raise ProgramFailed(f"{relay.letters()} of {queued} letters were delivered")
@@ -154,7 +141,7 @@ def _claims(bench: Bench, house: House, result: Result) -> list[float | None]:
 
 def claim_all(house: House, database: str, processes: int, queued: int) -> float:
     """Letters a second that so many processes claim and put on record, from the first claim to the last record."""
-    settings = {**os.environ, **_bare_settings(house, database)}
+    settings = {**os.environ, **bare_settings(house, database)}
     started = [
         subprocess.Popen(
             [own_python(), "-m", "bench.harness.claiming"],
@@ -224,7 +211,7 @@ def _store(bench: Bench, house: House, database: str) -> float:
     command = [own_python(), "-m", "bench.harness.single_writer", str(BATCH), str(bench.long(SECONDS))]
     done = subprocess.run(
         command,
-        env={**os.environ, **_bare_settings(house, database)},
+        env={**os.environ, **bare_settings(house, database)},
         cwd=_ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -233,107 +220,6 @@ def _store(bench: Bench, house: House, database: str) -> float:
     return float(done.stdout)
 
 
-def _log_of_a_request(bench: Bench, house: House, result: Result) -> None:
-    """Whole flows: asked, claimed, admitted, sent, recorded; and a link that is used."""
-    requests, single = bench.many(REQUESTS), bench.many(SINGLE)
-    ours = _contender(bench, house, "main")
-    with instant_relay(bench.new_folder("relay"), None) as relay, ExitStack() as stack:
-        place = _place(bench, relay)
-        stack.enter_context(bench.serving(ours, place, core=None))
-        stack.enter_context(_dispatching(bench, house, place))
-        sent = 0
-        for first, when in ((0, "after a checkpoint"), (requests, "long after one")):
-            bench.say(f"log: {requests} requests {when}")
-            house.run("main", *(["CHECKPOINT"] if first == 0 else []), "SELECT 1")
-            before = house.wal()
-            load = ask(target(ours, place), core=None, seconds=120, first=first, limit=requests)
-            asked = load.answered - load.refused
-            sent = _settled(house, relay, sent + asked)
-            note = "whole pages are written the first time that they change" if first == 0 else ""
-            result.add(
-                f"{asked} requests under load, {when}",
-                "octets of log a request",
-                (house.wal() - before) / asked,
-                "",
-                note,
-            )
-        bench.say(f"log: {single} requests, one after the other")
-        before = house.wal()
-        for number in range(single):
-            _post(f"{place.url}{ours.ask_path}", {ours.ask_field: f"user{90_000 + number:06d}@bench.example"})
-            sent = _settled(house, relay, sent + 1)
-        result.add(
-            f"{single} requests, one after the other",
-            "octets of log a request",
-            (house.wal() - before) / single,
-            "",
-        )
-        bench.say(f"log: {single} changed passwords")
-        tokens = Tokens([resetsvc_environment(place)["RESETSVC_SECRET_KEY"]], 1800, Clock())
-        rows = house.run(
-            "main",
-            f"SELECT id FROM letters WHERE state = 'sent' ORDER BY seq DESC LIMIT {single}",  # noqa: S608 -- a number
-        )
-        before = house.wal()
-        for row in rows:
-            _post(
-                f"{place.url}/reset/{tokens.sign(row['id'])}",
-                {"password": "a heron that sings in the morning"},
-            )
-            sent = _settled(house, relay, sent + 1)
-        result.add(
-            f"{len(rows)} changed passwords, one after the other",
-            "octets of log a change",
-            (house.wal() - before) / len(rows),
-            "",
-            "with the notice that is mailed",
-        )
-
-
-def _settled(house: House, relay: Relay, sent: int) -> int:
-    """Wait until so many mails were taken, and all is on record."""
-    if not relay.wait_for_letters(sent, 120):
-        raise ProgramFailed(f"{relay.letters()} of {sent} letters were delivered")
-    end = time.monotonic() + 30
-    while house.count("main", "state IN ('queued', 'sending')"):
-        if time.monotonic() > end:
-            raise ProgramFailed("letters are not put on record")
-        time.sleep(0.002)  # a row in a database tells nobody
-    return sent
-
-
-def _post(url: str, fields: Mapping[str, str]) -> None:
-    request = urllib.request.Request(url, urllib.parse.urlencode(fields).encode())  # noqa: S310 -- the service that is measured
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 -- the same
-        answer.read()
-
-
 def _queue(bench: Bench, house: House, database: str, queued: int) -> None:
     with relay_that_is_down() as relay:
-        fill_queue(environment(house, database, _place(bench, relay)), queued)
-
-
-def _bare_settings(house: House, database: str) -> dict[str, str]:
-    return environment(house, database, Place(1, Path(), "127.0.0.1", 1, "all"))
-
-
-def _contender(bench: Bench, house: House, database: str) -> Contender:
-    return replace(
-        bench.contender("resetsvc-accepting"),
-        environment=lambda place: environment(house, database, place),
-        make_database=None,
-    )
-
-
-def _place(bench: Bench, relay: Relay) -> Place:
-    return Place(free_port(), bench.new_folder("postgresql"), "127.0.0.1", relay.port, "all")
-
-
-def _dispatching(bench: Bench, house: House, place: Place) -> AbstractContextManager[Program]:
-    return running(
-        resetsvc_dispatch_command(place),
-        core=None,
-        log=bench.new_folder("dispatch") / "dispatch.log",
-        env={**environment(house, "main", place), "RESETSVC_DISPATCH": "true"},
-        folder=place.folder,
-    )
+        fill_queue(environment(house, database, place_on(bench, relay)), queued)

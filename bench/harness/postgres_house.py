@@ -1,16 +1,20 @@
-"""A PostgreSQL of the benchmarks' own: as it is run in earnest, synced and vacuumed, with a database for each measurement."""
+"""A PostgreSQL of the benchmarks' own, as it is run in earnest (synced and vacuumed), and the service on it."""
 
 import functools
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tests.support import postgres
 
-from bench.contenders import ADDRESSES
+from bench.contenders import ADDRESSES, Contender, Place, resetsvc_dispatch_command, resetsvc_environment
+from bench.harness.bench import Bench
+from bench.harness.machine import free_port
+from bench.harness.processes import Program, running
+from bench.harness.relays import Relay
 from resetsvc.settings import Settings
 from resetsvc.store.schema import upgrade
 
@@ -91,3 +95,43 @@ def postgres_house() -> Iterator[House]:
         yield House(server)
     finally:
         server.remove()
+
+
+# ---- the service on it ----
+
+
+def environment(house: House, database: str, place: Place) -> dict[str, str]:
+    """The settings of one that accepts, and does not deliver."""
+    return {
+        **resetsvc_environment(place),
+        "RESETSVC_DATABASE_URL": house.url(database),
+        "RESETSVC_DISPATCH": "false",
+    }
+
+
+def bare_settings(house: House, database: str) -> dict[str, str]:
+    """The same where nothing is served and nothing is mailed."""
+    return environment(house, database, Place(1, Path(), "127.0.0.1", 1, "all"))
+
+
+def contender(bench: Bench, house: House, database: str) -> Contender:
+    return replace(
+        bench.contender("resetsvc-accepting"),
+        environment=lambda place: environment(house, database, place),
+        make_database=None,
+    )
+
+
+def place_on(bench: Bench, relay: Relay) -> Place:
+    """A port and a folder for one that accepts."""
+    return Place(free_port(), bench.new_folder("postgresql"), "127.0.0.1", relay.port, "all")
+
+
+def dispatching(bench: Bench, house: House, database: str, place: Place) -> AbstractContextManager[Program]:
+    return running(
+        resetsvc_dispatch_command(place),
+        core=None,
+        log=bench.new_folder("dispatch") / "dispatch.log",
+        env={**environment(house, database, place), "RESETSVC_DISPATCH": "true"},
+        folder=place.folder,
+    )

@@ -1,13 +1,11 @@
-"""How figure M counts, on a small PostgreSQL. Nothing here is timed."""
+"""How figures M and N count, on a small PostgreSQL. Nothing here is timed."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from bench.contenders import Place
-from bench.figures.m_postgresql import claim_all, environment
+from bench.figures.m_postgresql import claim_all
 from bench.harness.full_queue import fill_queue
-from bench.harness.postgres_house import House, postgres_house
+from bench.harness.postgres_house import House, bare_settings, postgres_house
 from bench.harness.processes import ProgramFailed
 
 
@@ -21,7 +19,7 @@ def house() -> Iterator[House]:
 @pytest.fixture
 def settings(house: House) -> dict[str, str]:
     house.run("main", "TRUNCATE letters, attempts")
-    return environment(house, "main", Place(1, Path(), "127.0.0.1", 1, "all"))
+    return bare_settings(house, "main")
 
 
 def test_three_that_claim_take_each_letter_once(house: House, settings: dict[str, str]) -> None:

@@ -31,6 +31,19 @@ async def test_kills_among_six_processes_and_a_restart_of_the_database_lose_noth
     assert load.counts.outcomes[ANSWERED] > 40
 
 
+async def test_answers_before_the_commit_are_convicted_when_the_database_ends(tmp_path: Path) -> None:
+    async with postgresql_and_redis(tmp_path) as (database, redis):
+        mutant = "acknowledges-before-the-commit"
+        setup = Setup(tmp_path, serving=1, known=20, mutant=mutant, settings=settings_of_nodes(redis))
+        async with Machine(setup, database=database) as machine:
+            async with machine.load(rate=100) as load:
+                await load.answers(10)
+                async with machine.database_away("immediate"):
+                    await load.answers(20, within=SOON)  # it goes on saying yes
+        verdict = machine.verdict()
+    assert "answered, and there is no letter" in {finding.what for finding in verdict.findings}
+
+
 async def test_leases_that_never_end_are_convicted(tmp_path: Path) -> None:
     """The look at leases can tell: without this its acquittals would be worth nothing."""
     setup = Setup(tmp_path, serving=1, mutant="no-lease", known=20, relay_faults=("delay:DOT:0.3",))
