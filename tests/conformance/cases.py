@@ -1,0 +1,117 @@
+"""What is put beside resetsvc, and what a change of a password may do there: this and nothing more."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One application, on each of the kinds of databases that it is made on.
+
+    name          -- as the table in the documentation calls it
+    preset        -- of resetsvc
+    real          -- what of the framework is real; what is not, is written down in the application's own file
+    folder        -- of its program, in tests/conformance/frameworks
+    changes       -- by table: the columns that may change, in one row each, and the column that names the person there
+    ends          -- by table: the column that names the person whose rows may go; all of the person's rows have to
+    as_configured -- what stands in `[accounts]` besides `preset` and `url`
+    """
+
+    name: str
+    preset: str
+    real: str
+    folder: str
+    arguments: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ("SQLite",)
+    changes: Mapping[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
+    ends: Mapping[str, str] = field(default_factory=dict)
+    as_configured: Mapping[str, Any] = field(default_factory=dict)
+
+
+CASES = (
+    Case(
+        name="Django",
+        preset="django",
+        real="all: Django, the sessions, django-otp, the tokens of Django REST framework",
+        folder="django_app",
+        databases=("SQLite", "PostgreSQL"),
+        changes={"auth_user": ("id", frozenset({"password"}))},
+        ends={"authtoken_token": "user_id"},
+    ),
+    Case(
+        name="Django, user model of its own",
+        preset="django",
+        real="all, as above; the user model is the application's",
+        folder="django_app",
+        arguments=("custom",),
+        as_configured={"table": "people_person"},
+        changes={"people_person": ("id", frozenset({"password"}))},
+        ends={"authtoken_token": "user_id"},
+    ),
+    Case(
+        name="Flask-Security",
+        preset="flask_security",
+        real="all: Flask-Security-Too with its two-factor feature",
+        folder="flask_security_app",
+        as_configured={"hash": {"password_salt": "a salt that the kit tells resetsvc too"}},
+        changes={"user": ("id", frozenset({"password", "fs_uniquifier"}))},
+    ),
+    Case(
+        name="fastapi-users",
+        preset="fastapi_users",
+        real="all: fastapi-users with tokens in the database; the second factor is the application's",
+        folder="fastapi_users_app",
+        changes={"user": ("id", frozenset({"hashed_password"}))},
+        ends={"accesstoken": "user_id"},
+    ),
+    Case(
+        name="Flask with Werkzeug's hashes",
+        preset="werkzeug",
+        real="Werkzeug, Flask and Flask-Login; table and second factor are the application's",
+        folder="werkzeug_app",
+        changes={"user": ("id", frozenset({"password_hash", "session_token"}))},
+    ),
+    Case(
+        name="Laravel",
+        preset="laravel",
+        real="Laravel; the tables of its skeleton, of Sanctum and of Fortify are written down",
+        folder="laravel_app",
+        changes={"users": ("id", frozenset({"password", "remember_token"}))},
+        ends={"sessions": "user_id", "personal_access_tokens": "tokenable_id"},
+    ),
+    Case(
+        name="Rails with Devise",
+        preset="devise",
+        real="all: Rails, Devise, devise-two-factor",
+        folder="devise_app",
+        changes={"users": ("id", frozenset({"encrypted_password"}))},
+    ),
+    Case(
+        name="Phoenix (phx.gen.auth)",
+        preset="phoenix",
+        real="none of it: the tables are written down, the hash is checked by Ruby's bcrypt",
+        folder="phoenix_app",
+        changes={"users": ("id", frozenset({"hashed_password"}))},
+        ends={"users_tokens": "user_id"},
+    ),
+    Case(
+        name="Better Auth",
+        preset="better_auth",
+        real="all: Better Auth with its two-factor plug-in",
+        folder="better_auth_app",
+        databases=("SQLite", "PostgreSQL"),
+        changes={"account": ("userId", frozenset({"password"}))},
+        ends={"session": "userId"},
+    ),
+    Case(
+        name="ASP.NET Core Identity",
+        preset="aspnet_identity",
+        real="none of it: tables and hash are written down as documented",
+        folder="aspnet_identity_app",
+        changes={"AspNetUsers": ("Id", frozenset({"PasswordHash", "SecurityStamp"}))},
+    ),
+)
+
+# Each with each of its kinds of databases.
+RUNS = tuple((case, kind) for case in CASES for kind in case.databases)
