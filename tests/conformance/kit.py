@@ -1,0 +1,100 @@
+"""One run: a framework makes its tables and its people, resetsvc resets one of them, the framework says what it finds."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resetsvc.app import create_app
+from resetsvc.testing import Mailbox, make_settings
+from tests.conformance.applications import Application
+from tests.conformance.cases import Case
+from tests.conformance.databases import Database, new_database
+from tests.conformance.differences import Rows, stray_changes
+
+ANN, BOB = "ann@example.com", "bob@example.com"
+PEOPLE = {ANN: "the password that Ann had", BOB: "the password that Bob keeps"}
+
+# What forms, shells and databases like to change on the way: quotes, backslashes, a letter of two octets, and one that
+# may be written in two ways, of which this is the one with a combining accent.
+NEW = "O'Neil said \"1 \\ 2\" to Zoë and Zoe\u0301 {0} %s"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was found, each for itself.
+
+    made           -- before the reset: the framework lets both in, their sessions work, a wrong password does not
+    reset          -- resetsvc took the address, sent a mail, and the new password by its link
+    logs_in        -- the framework lets the person in by the new password
+    old_refused    -- and no longer by the old one
+    sessions_dead  -- none of the person's sessions and tokens works, all of the other's do
+    second_factor  -- what is stored of it is as it was, byte for byte
+    stray          -- what else changed in the database, or should have and did not
+    """
+
+    case: Case
+    kind: str
+    versions: Mapping[str, str]
+    made: bool
+    reset: bool
+    logs_in: bool
+    old_refused: bool
+    sessions_dead: bool
+    second_factor: bool
+    stray: Sequence[str]
+
+
+def run(case: Case, kind: str, folder: Path) -> Outcome:
+    database = new_database(kind, folder)
+    with Application(case.folder, database.url, *case.arguments) as application:
+        application.make(PEOPLE)
+        made = all(
+            application.lets_in(email, password)
+            and not application.lets_in(email, f"{password}!")
+            and all(application.sessions(email).values())
+            for email, password in PEOPLE.items()
+        )
+        factors = [application.second_factor(email) for email in PEOPLE]
+        before = database.rows()
+        reset = asyncio.run(_reset(case, database, folder))
+        after = database.rows()
+        return Outcome(
+            case=case,
+            kind=kind,
+            versions=application.versions(),
+            made=made,
+            reset=reset,
+            stray=stray_changes(case, _person(case, before), before, after),
+            second_factor=all(factors) and factors == [application.second_factor(email) for email in PEOPLE],
+            sessions_dead=not any(application.sessions(ANN).values()) and all(application.sessions(BOB).values()),
+            logs_in=application.lets_in(ANN, NEW),
+            old_refused=not application.lets_in(ANN, PEOPLE[ANN]),
+        )
+
+
+async def _reset(case: Case, database: Database, folder: Path) -> bool:
+    accounts = {"preset": case.preset, "url": database.url, **case.as_configured}
+    mailbox = Mailbox()
+    app = create_app(make_settings(folder, accounts=accounts), outbox=mailbox)
+    async with app.test_app():
+        client = app.test_client()
+        await client.post("/reset-password", form={"email": ANN})
+        mail = await mailbox.next_mail()
+        answer = await client.post(mail.link_path, form={"password": NEW})
+        notice = await mailbox.next_mail()
+        return (mail.recipient, answer.status_code, notice.recipient) == (ANN, 200, ANN)
+
+
+def _person(case: Case, rows: Rows) -> str:
+    """What the application calls Ann."""
+    for table in rows.values():
+        for row in table:
+            if ANN in map(str, row.values()):
+                return str(_value(row, "id"))
+    raise AssertionError("the person is not in the application's database")
+
+
+def _value(row: Mapping[str, Any], name: str) -> Any:
+    return next(value for column, value in row.items() if column.lower() == name)
