@@ -107,6 +107,12 @@ def _sentence(reason: Reason, catalog: NullTranslations) -> str:
             return ngettext(
                 "Use at most %(n)d character.", "Use at most %(n)d characters.", reason.limit or 0
             ) % {"n": reason.limit}
+        case "too_many_bytes":
+            return ngettext(
+                "Use at most %(n)d byte: plain letters and digits take one each, accented letters two, other scripts and emoji up to four.",
+                "Use at most %(n)d bytes: plain letters and digits take one each, accented letters two, other scripts and emoji up to four.",
+                reason.limit or 0,
+            ) % {"n": reason.limit}
         case "common":
             return _("This is one of the passwords that are tried first. Choose one that is harder to guess.")
         case "breached":

@@ -17,8 +17,9 @@ DOORS = {
     "aiosqlite": {"resetsvc.store.sqlite"},
     "alembic": {"resetsvc.store.schema", "resetsvc.store.migrations"},
     "asyncpg": {"resetsvc.store.postgres", "resetsvc.store.postgres_store", "resetsvc.store.news"},
-    "argon2": {"resetsvc.passwords.hashing"},
+    "argon2": {"resetsvc.passwords.hashing", "resetsvc.passwords.formats"},
     "babel": {"resetsvc.i18n"},
+    "bcrypt": {"resetsvc.passwords.formats.bcrypt_hash"},
     "click": {"resetsvc.cli", "resetsvc.dev.run"},
     "databases": {"resetsvc.store.sqlite", "resetsvc.store.postgres"},
     "httpx": {"resetsvc.passwords.breach"},
@@ -304,6 +305,7 @@ sys.stdout.write("\\n" + json.dumps(sorted(sys.modules)))
     unwanted = {
         "matplotlib",
         "alembic",
+        "bcrypt",
         "aiosmtpd",
         "pytest",
         "resetsvc.testing",

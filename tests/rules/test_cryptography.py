@@ -6,9 +6,9 @@ import ssl
 from tests.rules.source import ROOT, modules
 
 INVENTORY = ROOT / "docs" / "reference" / "cryptography.md"
-CRYPTOGRAPHY = {"argon2", "hashlib", "hmac", "itsdangerous", "random", "secrets", "ssl"}
+CRYPTOGRAPHY = {"argon2", "bcrypt", "hashlib", "hmac", "itsdangerous", "random", "secrets", "ssl"}
 # Other ways to the same things; a module that takes one has to be written down, and the name added above.
-ALSO = {"crypt", "cryptography", "Crypto", "nacl", "uuid", "jwt", "bcrypt", "passlib", "OpenSSL"}
+ALSO = {"crypt", "cryptography", "Crypto", "nacl", "uuid", "jwt", "passlib", "OpenSSL"}
 
 
 def test_every_place_that_does_cryptography_is_in_the_inventory_and_no_other() -> None:
@@ -28,16 +28,26 @@ def test_no_weaker_digest_than_sha_256_but_where_a_protocol_asks_for_it() -> Non
         for name in module.names
         if re.fullmatch(r"hashlib\.\w+", name)
     }
-    assert {name for _, name in used} == {"hashlib.sha256", "hashlib.sha1"}
+    slow = {"hashlib.scrypt", "hashlib.pbkdf2_hmac"}
+    assert {name for _, name in used} - slow == {"hashlib.sha256", "hashlib.sha1", "hashlib.md5"}
     assert {module for module, name in used if name == "hashlib.sha1"} == {"resetsvc.passwords.breach"}
+    # What WordPress once kept: read, never written.
+    assert {module for module, name in used if name == "hashlib.md5"} == {"resetsvc.passwords.formats.phpass"}
 
 
 def test_what_is_secret_is_compared_in_constant_time() -> None:
-    """Links by itsdangerous, passwords by argon2-cffi, and whatever else makes or reads a secret by hmac."""
+    """Links by itsdangerous, passwords by argon2-cffi and bcrypt, and whatever else makes or reads a secret by hmac."""
+    formats = "resetsvc.passwords.formats"
     comparing = {module.name for module in modules() if "hmac.compare_digest" in module.calls}
-    assert comparing == {"resetsvc.audit", "resetsvc.web.ops"}
+    deriving = {f"{formats}.{name}" for name in ("pbkdf2", "phpass", "scrypt")}
+    assert comparing == {"resetsvc.audit", "resetsvc.web.ops", *deriving}
     signing = {module.name for module in modules() if "hmac.digest" in module.calls}
-    assert signing - comparing == {"resetsvc.tokens"}, "made there, and never compared"
+    # Made there and compared elsewhere: by itsdangerous, or as a password by those above.
+    made = {"resetsvc.tokens", f"{formats}.flask_security", f"{formats}.wordpress"}
+    assert signing - comparing == made, "made there, and never compared"
+    # Nor does any format compare a key by itself.
+    for module in modules(formats):
+        assert not re.search(r"\bkey\b (==|!=) ", module.text), module.name
 
 
 def test_what_nobody_may_guess_comes_from_the_systems_generator() -> None:
@@ -51,6 +61,7 @@ def test_what_nobody_may_guess_comes_from_the_systems_generator() -> None:
         "resetsvc.clock": ["secrets.token_hex"],
         "resetsvc.cli.setup": ["secrets.token_urlsafe"],
         "resetsvc.dev.run": ["secrets.token_urlsafe"],
+        "resetsvc.passwords.formats.salts": ["secrets.choice", "secrets.token_bytes"],
     }
 
 

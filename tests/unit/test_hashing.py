@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from resetsvc.errors import Busy
+from resetsvc.errors import Busy, PasswordRefused, Reason
+from resetsvc.passwords.formats import format_named
 from resetsvc.passwords.hashing import NICENESS, Hasher
 
 
@@ -198,3 +199,57 @@ async def test_hashing_leaves_the_processor_to_whoever_asks_meanwhile(hasher: Ha
     seen = await hasher._in_executor(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
     assert seen == NICENESS
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
+
+
+class Watching:
+    """A format that notes which threads it works in."""
+
+    name = "watching"
+    max_bytes = None
+
+    def __init__(self) -> None:
+        self.threads: set[str] = set()
+
+    def hash(self, password: str) -> str:
+        self.threads.add(threading.current_thread().name)
+        return password
+
+    def verify(self, stored: str, password: str) -> bool:
+        self.threads.add(threading.current_thread().name)
+        return stored == password
+
+    def recognises(self, stored: str) -> bool:
+        return True
+
+
+async def test_another_applications_format_works_in_the_same_threads(hasher: Hasher) -> None:
+    watching = Watching()
+    # As it was typed, and not in NFC: what is done to a password is the format's own business.
+    assert await hasher.hash_as(watching, "cafe\u0301 au lait") == "cafe\u0301 au lait"
+    assert await hasher.verify_as(watching, "cafe\u0301", "cafe\u0301")
+    assert not await hasher.verify_as(watching, "cafe\u0301", "caf\u00e9")
+    assert len(watching.threads) == 1
+    assert watching.threads.pop().startswith("argon2")
+
+
+async def test_another_applications_format_waits_in_the_same_row(hasher: Hasher) -> None:
+    stored = Watched(await hasher.hash("four unrelated words"))
+    tasks = [asyncio.create_task(hasher.verify(stored, "four unrelated words")) for _ in range(49)]
+    await asked_so_far(tasks)
+    with pytest.raises(Busy):
+        await hasher.hash_as(Watching(), "four unrelated words")
+    with pytest.raises(Busy):
+        await hasher.verify_as(Watching(), "four", "four")
+    stored.gate.set()
+    assert await asyncio.gather(*tasks) == [True] * 49
+    assert await hasher.hash_as(Watching(), "four unrelated words") == "four unrelated words"
+
+
+async def test_a_refusal_of_a_format_reaches_the_caller_and_frees_the_place(hasher: Hasher) -> None:
+    bcrypt = format_named("bcrypt", rounds=4)
+    for _ in range(60):
+        with pytest.raises(PasswordRefused) as refused:
+            await hasher.hash_as(bcrypt, "x" * 73)
+        assert refused.value.reasons == (Reason("too_many_bytes", 72),)
+    stored = await hasher.hash_as(bcrypt, "four unrelated words")
+    assert await hasher.verify_as(bcrypt, stored, "four unrelated words")

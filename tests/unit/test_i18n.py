@@ -113,13 +113,24 @@ def test_reasons_become_sentences_in_the_language(languages: Languages) -> None:
     assert reason_sentences([Reason("too_short", 1)], english) == ["Use at least 1 character."]
     assert reason_sentences([Reason("too_short", 15)], english) == ["Use at least 15 characters."]
     assert reason_sentences([Reason("too_long", 1024)], english) == ["Use at most 1024 characters."]
+    [bytes_of_bcrypt] = reason_sentences([Reason("too_many_bytes", 72)], english)
+    assert bytes_of_bcrypt.startswith("Use at most 72 bytes:")
     assert reason_sentences([Reason("missing")], german) == ["Geben Sie ein neues Passwort ein."]
     assert reason_sentences([Reason("too_short", 15)], portuguese) == ["Use ao menos 15 caracteres."]
 
 
 def test_every_reason_has_a_sentence_of_its_own() -> None:
     catalog = Languages().catalog(SOURCE_LANGUAGE)
-    codes = ["too_short", "too_long", "common", "too_simple", "contains_name", "missing", "not_text"]
+    codes = [
+        "too_short",
+        "too_long",
+        "too_many_bytes",
+        "common",
+        "too_simple",
+        "contains_name",
+        "missing",
+        "not_text",
+    ]
     sentences = reason_sentences([Reason(code, 15) for code in codes], catalog)
     assert len(set(sentences)) == len(codes)
 

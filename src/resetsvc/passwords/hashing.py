@@ -1,4 +1,7 @@
-"""Argon2id, in a small executor of its own, so that hashing starves neither the event loop nor the memory."""
+"""Slow hashes in a small executor of their own, so that hashing starves neither the event loop nor the memory.
+
+Argon2id for the built-in accounts; for accounts of another application whatever format that one has.
+"""
 
 import asyncio
 import contextlib
@@ -7,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -15,6 +18,10 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from resetsvc.errors import Busy
 from resetsvc.passwords.policy import normalise
 from resetsvc.settings import Settings
+
+if TYPE_CHECKING:
+    # Loaded by those whose accounts are elsewhere.
+    from resetsvc.passwords.formats import Format
 
 T = TypeVar("T")
 
@@ -24,7 +31,7 @@ NICENESS = 10  # of the hashing threads: whoever asks for a mail meanwhile has t
 
 
 class Hasher:
-    """Hashes and verifies passwords. Memory used: `memory_kib` × `concurrency`, whatever is asked."""
+    """Hashes and verifies passwords. Memory used: that of one hash × `concurrency`, whatever is asked."""
 
     def __init__(self, *, memory_kib: int, time_cost: int, parallelism: int, concurrency: int) -> None:
         self._argon2 = PasswordHasher(memory_cost=memory_kib, time_cost=time_cost, parallelism=parallelism)
@@ -53,6 +60,17 @@ class Hasher:
                 return False
 
         return await self._in_executor(verified)
+
+    async def hash_as(self, form: "Format", password: str) -> str:
+        """Return what another application would store; Busy as above, PasswordRefused as the format says.
+
+        Not normalised here: a format does that where its application does.
+        """
+        return await self._in_executor(lambda: form.hash(password))
+
+    async def verify_as(self, form: "Format", stored: str, password: str) -> bool:
+        """Whether another application would take the password for what it has stored; Busy as above."""
+        return await self._in_executor(lambda: form.verify(stored, password))
 
     def is_weak(self, stored: str) -> bool:
         """Whether a hash was made with other parameters than those of today."""

@@ -298,6 +298,7 @@ def _reason_schema() -> Json:
         "missing",
         "too_short",
         "too_long",
+        "too_many_bytes",
         "too_simple",
         "common",
         "breached",
