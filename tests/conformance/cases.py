@@ -13,8 +13,8 @@ class Case:
     preset        -- of resetsvc
     real          -- what of the framework is real; what is not, is written down in the application's own file
     folder        -- of its program, in tests/conformance/frameworks
-    changes       -- by table: the columns that may change, in one row each, and the column that names the person there
-    ends          -- by table: the column that names the person whose rows may go; all of the person's rows have to
+    changes       -- by table: the column that names the person, and the columns that change in the one row of the person
+    ends          -- by table: the column that names the person, and what else is said of the rows that go: all of them
     as_configured -- what stands in `[accounts]` besides `preset` and `url`
     """
 
@@ -25,7 +25,7 @@ class Case:
     arguments: tuple[str, ...] = ()
     databases: tuple[str, ...] = ("SQLite",)
     changes: Mapping[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
-    ends: Mapping[str, str] = field(default_factory=dict)
+    ends: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
     as_configured: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -37,7 +37,7 @@ CASES = (
         folder="django_app",
         databases=("SQLite", "PostgreSQL"),
         changes={"auth_user": ("id", frozenset({"password"}))},
-        ends={"authtoken_token": "user_id"},
+        ends={"authtoken_token": ("user_id", {})},
     ),
     Case(
         name="Django, user model of its own",
@@ -47,7 +47,7 @@ CASES = (
         arguments=("custom",),
         as_configured={"table": "people_person"},
         changes={"people_person": ("id", frozenset({"password"}))},
-        ends={"authtoken_token": "user_id"},
+        ends={"authtoken_token": ("user_id", {})},
     ),
     Case(
         name="Flask-Security",
@@ -63,13 +63,14 @@ CASES = (
         real="all: fastapi-users with tokens in the database; the second factor is the application's",
         folder="fastapi_users_app",
         changes={"user": ("id", frozenset({"hashed_password"}))},
-        ends={"accesstoken": "user_id"},
+        ends={"accesstoken": ("user_id", {})},
     ),
     Case(
         name="Flask with Werkzeug's hashes",
         preset="werkzeug",
         real="Werkzeug, Flask and Flask-Login; table and second factor are the application's",
         folder="werkzeug_app",
+        as_configured={"effects": [{"set": {"session_token": "{hex}"}}]},
         changes={"user": ("id", frozenset({"password_hash", "session_token"}))},
     ),
     Case(
@@ -77,23 +78,41 @@ CASES = (
         preset="laravel",
         real="Laravel; the tables of its skeleton, of Sanctum and of Fortify are written down",
         folder="laravel_app",
-        changes={"users": ("id", frozenset({"password", "remember_token"}))},
-        ends={"sessions": "user_id", "personal_access_tokens": "tokenable_id"},
+        databases=("SQLite", "MariaDB"),
+        changes={"users": ("id", frozenset({"password", "remember_token", "updated_at"}))},
+        ends={
+            "sessions": ("user_id", {}),
+            "personal_access_tokens": ("tokenable_id", {}),
+            "password_reset_tokens": ("email", {}),
+        },
     ),
     Case(
         name="Rails with Devise",
         preset="devise",
         real="all: Rails, Devise, devise-two-factor",
         folder="devise_app",
-        changes={"users": ("id", frozenset({"encrypted_password"}))},
+        changes={
+            "users": (
+                "id",
+                frozenset(
+                    {
+                        "encrypted_password",
+                        "remember_created_at",
+                        "reset_password_sent_at",
+                        "reset_password_token",
+                        "updated_at",
+                    }
+                ),
+            )
+        },
     ),
     Case(
         name="Phoenix (phx.gen.auth)",
         preset="phoenix",
         real="none of it: the tables are written down, the hash is checked by Ruby's bcrypt",
         folder="phoenix_app",
-        changes={"users": ("id", frozenset({"hashed_password"}))},
-        ends={"users_tokens": "user_id"},
+        changes={"users": ("id", frozenset({"hashed_password", "updated_at"}))},
+        ends={"users_tokens": ("user_id", {})},
     ),
     Case(
         name="Better Auth",
@@ -101,15 +120,24 @@ CASES = (
         real="all: Better Auth with its two-factor plug-in",
         folder="better_auth_app",
         databases=("SQLite", "PostgreSQL"),
-        changes={"account": ("userId", frozenset({"password"}))},
-        ends={"session": "userId"},
+        changes={"account": ("userId", frozenset({"password", "updatedAt"}))},
+        ends={"session": ("userId", {})},
+    ),
+    Case(
+        name="WordPress",
+        preset="wordpress",
+        real="all: WordPress; the second factor is what the plug-in Two-Factor stores, written down",
+        folder="wordpress_app",
+        databases=("MariaDB",),
+        changes={"wp_users": ("ID", frozenset({"user_pass"}))},
+        ends={"wp_usermeta": ("user_id", {"meta_key": "session_tokens"})},
     ),
     Case(
         name="ASP.NET Core Identity",
         preset="aspnet_identity",
         real="none of it: tables and hash are written down as documented",
         folder="aspnet_identity_app",
-        changes={"AspNetUsers": ("Id", frozenset({"PasswordHash", "SecurityStamp"}))},
+        changes={"AspNetUsers": ("Id", frozenset({"PasswordHash", "SecurityStamp", "ConcurrencyStamp"}))},
     ),
 )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support import postgres
+from tests.support import mariadb, postgres
 
 Row = dict[str, Any]
 
@@ -21,11 +21,14 @@ class Database:
 
 
 def new_database(kind: str, folder: Path) -> Database:
-    """kind -- SQLite, PostgreSQL"""
+    """kind -- SQLite, PostgreSQL, MariaDB"""
     if kind == "SQLite":
         path = folder / "application.db"
         path.touch()  # Laravel makes none
         return Database(kind, f"sqlite:///{path}", lambda: _of_sqlite(path))
+    if kind == "MariaDB":
+        server, name = mariadb.own_server(), mariadb.new_database()
+        return Database(kind, server.url(name), lambda: _of_mariadb(server, name))
     url = postgres.new_database(migrated=False)
     return Database(kind, url, lambda: _of_postgres(url))
 
@@ -46,6 +49,11 @@ def _of_postgres(url: str) -> dict[str, list[Row]]:
         row["tablename"]: _plain(postgres.run_sql(url, f'SELECT * FROM "{row["tablename"]}"'))  # noqa: S608  # the same
         for row in named
     }
+
+
+def _of_mariadb(server: mariadb.Server, name: str) -> dict[str, list[Row]]:
+    tables = [next(iter(row.values())) for row in server.do("SHOW TABLES", database=name)]
+    return {table: server.do(f"SELECT * FROM `{table}`", database=name) for table in tables}  # noqa: S608  # the same
 
 
 def _plain(rows: list[Any]) -> list[Row]:

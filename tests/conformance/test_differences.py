@@ -14,14 +14,19 @@ CASE = Case(
     real="nothing",
     folder="none",
     changes={"people": ("id", frozenset({"password", "stamp"}))},
-    ends={"sessions": "person"},
+    ends={"sessions": ("person", {"kind": "web"})},
 )
 BEFORE: dict[str, list[dict[str, Any]]] = {
     "people": [
         {"id": 1, "password": b"old", "stamp": "a", "totp": "x"},
         {"id": 2, "password": b"other", "stamp": "b", "totp": "y"},
     ],
-    "sessions": [{"key": "s", "person": 1}, {"key": "t", "person": 1}, {"key": "u", "person": 2}],
+    "sessions": [
+        {"key": "s", "person": 1, "kind": "web"},
+        {"key": "t", "person": 1, "kind": "web"},
+        {"key": "u", "person": 1, "kind": "app"},
+        {"key": "v", "person": 2, "kind": "web"},
+    ],
     "orders": [{"person": 1}, {"person": 2}],
 }
 
@@ -34,11 +39,11 @@ def after() -> dict[str, list[dict[str, Any]]]:
 
 
 def test_what_may_change_and_did_is_well() -> None:
-    assert stray_changes(CASE, "1", BEFORE, after()) == []
+    assert stray_changes(CASE, "1", "ann@example.com", BEFORE, after()) == []
 
 
 def test_nothing_at_all_is_not_well() -> None:
-    assert stray_changes(CASE, "1", BEFORE, BEFORE) == [
+    assert stray_changes(CASE, "1", "ann@example.com", BEFORE, BEFORE) == [
         "people: 0 rows changed, where one of the person should have",
         "sessions: not all rows of the person are gone",
     ]
@@ -48,15 +53,16 @@ def test_nothing_at_all_is_not_well() -> None:
     ("table", "rows", "seen"),
     [
         ("orders", [{"person": 1}], "orders: 1 rows are gone or changed, 0 are new"),
-        ("sessions", [], "sessions: rows of somebody else are gone"),
+        ("sessions", BEFORE["sessions"][2:3], "sessions: other rows are gone"),
+        ("sessions", BEFORE["sessions"][3:], "sessions: other rows are gone"),
         ("sessions", BEFORE["sessions"][1:], "sessions: not all rows of the person are gone"),
-        ("sessions", [*BEFORE["sessions"][2:], {"key": "v", "person": 2}], "sessions: 1 rows are new"),
+        ("sessions", [*BEFORE["sessions"][2:], {"key": "w", "person": 2}], "sessions: 1 rows are new"),
         ("people", [after()["people"][0]], "people: 2 rows changed, where one of the person should have"),
         ("emails", [{"person": 1}], "emails: 0 rows are gone or changed, 1 are new"),
     ],
 )
 def test_a_stray_change_is_seen(table: str, rows: list[dict[str, Any]], seen: str) -> None:
-    assert stray_changes(CASE, "1", BEFORE, after() | {table: rows}) == [seen]
+    assert stray_changes(CASE, "1", "ann@example.com", BEFORE, after() | {table: rows}) == [seen]
 
 
 @pytest.mark.parametrize(
@@ -69,4 +75,4 @@ def test_a_stray_change_is_seen(table: str, rows: list[dict[str, Any]], seen: st
 def test_a_column_is_seen(changed: dict[str, Any], seen: str) -> None:
     rows = after()
     rows["people"][0] |= changed
-    assert stray_changes(CASE, "1", BEFORE, rows) == [seen]
+    assert stray_changes(CASE, "1", "ann@example.com", BEFORE, rows) == [seen]

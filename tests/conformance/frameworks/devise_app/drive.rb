@@ -69,6 +69,8 @@ class Application
     people.each do |email, password|
       User.create!(email: email, password: password, otp_secret: User.generate_otp_secret, otp_required_for_login: true)
       @browsers[email] = browser
+      # A link of Devise's own to a new password.
+      User.find_by!(email: email).send(:set_reset_password_token)
       raise "no log-in" unless log_in(@browsers[email], email, password)
 
       @remembered[email] = @browsers[email].last_response["Set-Cookie"][/remember_user_token=([^;]+)/, 1]
