@@ -29,6 +29,21 @@ class Case:
     as_configured: Mapping[str, Any] = field(default_factory=dict)
 
 
+DEVISE_CHANGES = {
+    "users": (
+        "id",
+        frozenset(
+            {
+                "encrypted_password",
+                "remember_created_at",
+                "reset_password_sent_at",
+                "reset_password_token",
+                "updated_at",
+            }
+        ),
+    )
+}
+
 CASES = (
     Case(
         name="Django",
@@ -48,6 +63,23 @@ CASES = (
         as_configured={"table": "people_person"},
         changes={"people_person": ("id", frozenset({"password"}))},
         ends={"authtoken_token": ("user_id", {})},
+    ),
+    *(
+        Case(
+            name=f"Django, {hasher}",
+            preset="django",
+            real="all, as above; PASSWORD_HASHERS begins with another one",
+            folder="django_app",
+            arguments=("auth_user", hasher),
+            as_configured={"hash": {"format": written}},
+            changes={"auth_user": ("id", frozenset({"password"}))},
+            ends={"authtoken_token": ("user_id", {})},
+        )
+        for hasher, written in (
+            ("Argon2PasswordHasher", "django_argon2"),
+            ("BCryptSHA256PasswordHasher", "django_bcrypt_sha256"),
+            ("ScryptPasswordHasher", "django_scrypt"),
+        )
     ),
     Case(
         name="Flask-Security",
@@ -74,6 +106,18 @@ CASES = (
         changes={"user": ("id", frozenset({"password_hash", "session_token"}))},
     ),
     Case(
+        name="Flask with Werkzeug's pbkdf2",
+        preset="werkzeug",
+        real="as above",
+        folder="werkzeug_app",
+        arguments=("pbkdf2",),
+        as_configured={
+            "hash": {"format": "werkzeug_pbkdf2"},
+            "effects": [{"set": {"session_token": "{hex}"}}],
+        },
+        changes={"user": ("id", frozenset({"password_hash", "session_token"}))},
+    ),
+    Case(
         name="Laravel",
         preset="laravel",
         real="Laravel; the tables of its skeleton, of Sanctum and of Fortify are written down",
@@ -91,20 +135,16 @@ CASES = (
         preset="devise",
         real="all: Rails, Devise, devise-two-factor",
         folder="devise_app",
-        changes={
-            "users": (
-                "id",
-                frozenset(
-                    {
-                        "encrypted_password",
-                        "remember_created_at",
-                        "reset_password_sent_at",
-                        "reset_password_token",
-                        "updated_at",
-                    }
-                ),
-            )
-        },
+        changes=DEVISE_CHANGES,
+    ),
+    Case(
+        name="Rails with Devise and a pepper",
+        preset="devise",
+        real="all, as above: Rails, Devise, devise-two-factor",
+        folder="devise_app",
+        arguments=("peppered",),
+        as_configured={"hash": {"pepper": "a pepper that the kit tells resetsvc too"}},
+        changes=DEVISE_CHANGES,
     ),
     Case(
         name="Phoenix (phx.gen.auth)",
@@ -128,6 +168,16 @@ CASES = (
         preset="wordpress",
         real="all: WordPress; the second factor is what the plug-in Two-Factor stores, written down",
         folder="wordpress_app",
+        databases=("MariaDB",),
+        changes={"wp_users": ("ID", frozenset({"user_pass"}))},
+        ends={"wp_usermeta": ("user_id", {"meta_key": "session_tokens"})},
+    ),
+    Case(
+        name="WordPress, people from before 6.8",
+        preset="wordpress",
+        real="as above, with hashes by WordPress's own phpass",
+        folder="wordpress_app",
+        arguments=("phpass",),
         databases=("MariaDB",),
         changes={"wp_users": ("ID", frozenset({"user_pass"}))},
         ends={"wp_usermeta": ("user_id", {"meta_key": "session_tokens"})},

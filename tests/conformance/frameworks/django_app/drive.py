@@ -1,4 +1,4 @@
-"""Django with its own `auth_user`, or, when it is started with `custom`, with a user model of the application's own.
+"""Django with its own `auth_user`, or with a user model of the application's own (`custom`), and with the hasher that is named.
 
 Sessions are Django's own (each request compares the session's hash of the password), the API token is Django REST
 framework's, the second factor django-otp's.
@@ -17,7 +17,8 @@ from django.conf import settings
 from protocol import serve
 from urls import for_django
 
-CUSTOM = sys.argv[2:] == ["custom"]
+CUSTOM = sys.argv[2:3] == ["custom"]
+HASHERS = [f"django.contrib.auth.hashers.{hasher}" for hasher in sys.argv[3:]]
 
 
 class Application:
@@ -54,6 +55,7 @@ class Application:
             ],
             ROOT_URLCONF="django_app.views",
             USE_TZ=True,
+            **({"PASSWORD_HASHERS": HASHERS} if HASHERS else {}),
             **({"AUTH_USER_MODEL": "people.Person"} if CUSTOM else {}),
         )
         sys.path.insert(0, str(Path(__file__).parent))

@@ -1,7 +1,7 @@
 """A Flask application of the usual kind: Flask-SQLAlchemy, Werkzeug's hashes, and Flask-Login for the session.
 
 Its sessions end with a change of the password as Flask-Login's documentation shows: what is in the cookie is a token of
-the account's, `session_token`, which a change replaces. The second factor is a column of the application's own.
+the account's, `session_token`, which a change replaces. It may be started with the name of another of Werkzeug's methods. The second factor is a column of the application's own.
 """
 
 import secrets
@@ -66,7 +66,7 @@ class Application:
                 db.session.add(
                     User(
                         email=email,
-                        password_hash=generate_password_hash(password),
+                        password_hash=generate_password_hash(password, *sys.argv[2:]),
                         session_token=secrets.token_urlsafe(),
                         totp_secret=f"secret of {email}",
                     )

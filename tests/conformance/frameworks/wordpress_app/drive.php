@@ -39,6 +39,10 @@ final class Application
     /** @var array<string, string> address -> the cookie of its browser */
     private array $cookies = [];
 
+    public function __construct(private readonly bool $old)
+    {
+    }
+
     public function versions(): array
     {
         return ['WordPress' => get_bloginfo('version'), 'PHP' => PHP_VERSION];
@@ -46,6 +50,10 @@ final class Application
 
     public function make(array $people): void
     {
+        if ($this->old) {
+            // Or the first log-in would make the hash anew.
+            add_filter('password_needs_rehash', '__return_false');
+        }
         make_db_current_silent();
         populate_options();
         populate_roles();
@@ -55,6 +63,13 @@ final class Application
             $id = wp_insert_user(wp_slash(['user_login' => $name, 'user_email' => $email, 'user_pass' => $password]));
             if (is_wp_error($id)) {
                 throw new RuntimeException($id->get_error_message());
+            }
+            if ($this->old) {
+                require_once ABSPATH . WPINC . '/class-phpass.php';
+                // As WordPress stored it before 6.8.
+                $hash = (new PasswordHash(8, true))->HashPassword(wp_slash($password));
+                $GLOBALS['wpdb']->update($GLOBALS['wpdb']->users, ['user_pass' => $hash], ['ID' => $id]);
+                clean_user_cache($id);
             }
             add_user_meta($id, '_two_factor_enabled_providers', ['Two_Factor_Totp']);
             add_user_meta($id, '_two_factor_totp_key', "secret of $email");
@@ -95,4 +110,4 @@ final class Application
     }
 }
 
-serve(new Application());
+serve(new Application(old: ($argv[2] ?? '') === 'phpass'));
