@@ -12,7 +12,7 @@ FRAMEWORKS_VENV := .venv-frameworks
 FRAMEWORKS := $(FRAMEWORKS_VENV)/.done .frameworks/debian/.done tests/conformance/frameworks/node_modules/.done
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types docs docs-check messages pictures audit fuzz bench frameworks conformance clean
+.PHONY: help run test check lint types docs docs-check messages pictures audit examples fuzz bench frameworks conformance clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -53,6 +53,9 @@ audit: $(VENV)/.test ## Look for weak spots: our code by bandit, the dependencie
 	@if [ -x $(BIN)/pip-audit ]; then $(BIN)/pip-audit --local --skip-editable; else \
 	  echo "Whether a dependency has a known vulnerability was NOT looked up: that is asked of a server on the network."; \
 	  echo "To do so: $(BIN)/python -m pip install pip-audit && make audit"; fi
+
+examples: ## Install what the samples for Node.js need, so that their tests run, too
+	npm install --prefix examples/accounts_webhook_express --no-package-lock --ignore-scripts --no-audit --no-fund --silent
 
 fuzz: $(VENV)/.test ## Throw hostile HTTP at the service for some minutes, new each time (FUZZ=10000: longer)
 	RESETSVC_TEST_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/hostile $(PYTEST_ARGS)

@@ -6,6 +6,7 @@ is out of date, and exits with 1 if anything is.
 
 import difflib
 import io
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.pofile import write_po
 from pydantic.fields import FieldInfo
 
+from resetsvc.accounts.webhook_openapi import document as webhook_document
 from resetsvc.cli import main as resetsvc
 from resetsvc.settings import PREFIX, Settings
 
@@ -177,10 +179,15 @@ def sentences_file() -> str:
     )
 
 
+def webhook_page() -> str:
+    return json.dumps(webhook_document(), indent=2) + "\n"
+
+
 PAGES = {
     README: readme,
     REFERENCE / "settings.md": settings_page,
     REFERENCE / "commands.md": commands_page,
+    REFERENCE / "webhook_openapi.json": webhook_page,
 }
 MESSAGES = {SENTENCES: sentences_file}
 

@@ -26,7 +26,7 @@ SECONDS = 2.0
 QUEUED = 10_000
 REQUESTS = 5_000
 KINDS = ("empty", "grown")
-TABLES = ("letters", "attempts", "accounts", "mutes", "changes")
+TABLES = ("letters", "attempts", "accounts", "mutes", "changes", "events")
 
 
 class _RolledBack(Exception):

@@ -23,10 +23,18 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """At most `mails` reset mails to one account in any `seconds`."""
+    """So many reset mails to one account in any `seconds`; and when these are spent, one each `refill` seconds.
+
+    Without the second a stranger who asks three times would keep the owner without a way in for the rest of an hour: links
+    end before it does. With it, whoever asks has a link younger than `refill`, or gets one.
+    """
 
     mails: int
     seconds: float
+
+    @property
+    def refill(self) -> float:
+        return self.seconds / self.mails
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,7 @@ def _decide_one(
                 return Admission(letter, account, DropReason.MERGED, merged_into)
         # From when it left: one that waited two hours for a relay came into the mailbox just now.
         last = [max(other.admitted_at, other.sent_at or 0.0) for other in others]
-        if sum(at > now - budget.seconds for at in last) >= budget.mails:
+        recent = [at for at in last if at > now - budget.seconds]
+        if len(recent) >= budget.mails and max(recent) > now - budget.refill:
             return Admission(letter, account, DropReason.OVER_BUDGET)
     return Admission(letter, account, None)

@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     )
     limit_per_account: str = Field(
         "3/hour",
-        description="Reset mails to one account; never visible in an answer. Empty: no limit and no merging of requests that wait together.",
+        description="Reset mails to one account; when they are spent, one more each part of that time (`3/hour`: each 20 minutes). Never visible in an answer. Empty: no limit and no merging of requests that wait together.",
     )
     limit_storage_url: str = Field(
         "memory://",

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,6 +25,7 @@ TRY_AGAIN = 5.0  # seconds
 PAGE = 1000  # records that are read at a time
 
 Note = Callable[[Connection], Awaitable[None]]
+OnRecord = Callable[[Connection, Event, Mapping[str, object]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,12 @@ class Trail:
     answered does not wait for it, so it can be lost by a kill in that moment.
     """
 
-    def __init__(self, store: Store, keys: Sequence[str], clock: Clock) -> None:
+    def __init__(
+        self, store: Store, keys: Sequence[str], clock: Clock, on_record: OnRecord | None = None
+    ) -> None:
+        """`on_record` is told of what is recorded, in the same unit of work; not of notes."""
         self.keys = AuditKeys(keys)
+        self._on_record = on_record
         self._store = store
         self._clock = clock
         self._seen: dict[Event, _ThisMinute] = {}
@@ -95,6 +100,8 @@ class Trail:
         continue from the same record would fork the chain.
         """
         await self._append(unit, Entry(self._clock.now(), event, detail))
+        if self._on_record is not None:
+            await self._on_record(unit, event, detail)
 
     async def record_schema(self, unit: Connection, revision: str) -> None:
         """Record a migration, unless the last one on record led to this revision already.

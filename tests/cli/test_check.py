@@ -33,7 +33,14 @@ async def test_all_in_order(resetsvc: Command) -> None:
         assert result.exit_code == 0, result.output
         head, *rows = result.stdout.splitlines()
         assert head.split() == ["CHECK", "RESULT", "DETAIL"]
-        assert [row.split()[0] for row in rows] == ["settings", "public", "templates", "database", "relay"]
+        assert [row.split()[0] for row in rows] == [
+            "settings",
+            "public",
+            "links",
+            "templates",
+            "database",
+            "relay",
+        ]
         assert f"127.0.0.1:{relay.port}" in rows[-1]
         assert "logged in" in rows[-1]
         assert WORD not in result.output
@@ -42,6 +49,25 @@ async def test_all_in_order(resetsvc: Command) -> None:
         assert all(fine for fine, _ in found.values())
         assert not relay.mails, "looking sends nothing"
         await relay.until(lambda: relay.open_connections == 0)
+
+
+async def test_it_tells_whether_a_stranger_can_keep_an_owner_without_a_link(resetsvc: Command) -> None:
+    async with RelayOnOrder() as relay:
+        resetsvc.set(smtp_url=relay.url)
+        for settings, told, gap in (
+            ({"token_ttl": "1800"}, "work for 30 minutes; who has spent", False),
+            ({"token_ttl": "1200"}, "another one each 20", False),
+            ({"token_ttl": "1199"}, "a stranger can keep its owner without a link", True),
+            ({"token_ttl": "1199", "limit_per_account": "6/hour"}, "another one each 10", False),
+            ({"token_ttl": "60", "limit_per_account": ""}, "work for 1 minutes", False),
+        ):
+            resetsvc.set(**settings)
+            code, found = await findings(resetsvc)
+            assert code == 0
+            fine, detail = found["links"]
+            assert fine
+            assert told in detail
+            assert ("RESETSVC_TOKEN_TTL" in detail) is gap
 
 
 async def test_a_test_mail_goes_over_every_relay_if_asked_for(resetsvc: Command) -> None:

@@ -194,7 +194,8 @@ class _Check:
             and other.admitted_at <= letter.finished_at
             and max(other.admitted_at, other.sent_at or 0.0) > since
         ]
-        return len(before) >= self.rules.budget
+        newest = max((max(other.admitted_at or 0.0, other.sent_at or 0.0) for other in before), default=0.0)
+        return len(before) >= self.rules.budget and newest > letter.finished_at - 3600 / self.rules.budget
 
     # ---- what the relay has ----
 

@@ -11,7 +11,7 @@ async def ends_of(running: Running, finished: int) -> list[str]:
     return [row["reason"] or row["state"] for row in await running.letters_finished(finished)]
 
 
-async def test_three_mails_an_hour_and_no_more(start: Start) -> None:
+async def test_three_mails_an_hour_and_then_one_each_twenty_minutes(start: Start) -> None:
     hand = HandClock()
     running = await start(clock=hand.clock)
     await running.accounts.add(ANN, OLD_PASSWORD)
@@ -28,12 +28,15 @@ async def test_three_mails_an_hour_and_no_more(start: Start) -> None:
     # A full bucket locks nobody out: what was sent goes on working, and it refills.
     for mail in mails:
         assert (await running.client.get(mail.link_path)).status_code == 200
-    hand.advance(3600 - 3 * 60 + 1)
+    hand.advance(1200 - 61)
+    await running.ask()
+    assert (await ends_of(running, 7))[-1] == "over_budget"
+    hand.advance(2)
     await running.mail_to()
-    await running.letters_finished(7)
+    await running.letters_finished(8)
     hand.advance(1)
     await running.ask()
-    assert (await ends_of(running, 8))[-1] == "over_budget"
+    assert (await ends_of(running, 9))[-1] == "over_budget"
 
 
 async def test_one_accounts_budget_is_not_anothers(start: Start) -> None:

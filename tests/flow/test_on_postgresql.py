@@ -6,7 +6,7 @@ import pytest
 
 from tests.flow.test_admission import (
     test_requests_that_wait_together_become_one_mail,
-    test_three_mails_an_hour_and_no_more,
+    test_three_mails_an_hour_and_then_one_each_twenty_minutes,
 )
 from tests.flow.test_asking import test_the_pattern_of_the_contract_is_answered_to_the_letter
 from tests.flow.test_audit import (

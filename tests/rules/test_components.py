@@ -40,7 +40,7 @@ def brought_along(name: str, extras: frozenset[str]) -> set[str]:
 
 
 def test_every_component_that_runs_has_its_version_in_the_inventory() -> None:
-    components = brought_along("resetsvc", frozenset({"speed", "redis", "breach"}))
+    components = brought_along("resetsvc", frozenset({"speed", "redis", "breach", "webhook"}))
     assert {"quart", "hypercorn", "h11", "h2", "pydantic-core", "argon2-cffi-bindings"} <= components
     assert not components - pinned().keys()
     assert not {

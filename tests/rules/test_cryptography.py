@@ -40,10 +40,10 @@ def test_what_is_secret_is_compared_in_constant_time() -> None:
     formats = "resetsvc.passwords.formats"
     comparing = {module.name for module in modules() if "hmac.compare_digest" in module.calls}
     deriving = {f"{formats}.{name}" for name in ("pbkdf2", "phpass", "scrypt")}
-    assert comparing == {"resetsvc.audit", "resetsvc.web.ops", *deriving}
+    assert comparing == {"resetsvc.audit", "resetsvc.web.ops", "resetsvc.webhooks", *deriving}
     signing = {module.name for module in modules() if "hmac.digest" in module.calls}
     # Made there and compared elsewhere: by itsdangerous, or as a password by those above.
-    made = {"resetsvc.tokens", f"{formats}.flask_security", f"{formats}.wordpress"}
+    made = {"resetsvc.tokens", "resetsvc.events", f"{formats}.flask_security", f"{formats}.wordpress"}
     assert signing - comparing == made, "made there, and never compared"
     # Nor does any format compare a key by itself.
     for module in modules(formats):

@@ -14,6 +14,7 @@ MAY_BE_MISSING = (
     "resetsvc.testing",
     "resetsvc.server",
     "resetsvc.passwords.breach",
+    "resetsvc.accounts.webhook_endpoint",
     "resetsvc.store.postgres",
     "resetsvc.store.postgres_store",
     "resetsvc.store.news",

@@ -504,7 +504,7 @@ async def test_a_role_that_may_do_what_is_needed_and_no_more_is_enough(database_
         database_url,
         postgres.create_role(role),
         f"GRANT SELECT ON alembic_version TO {role}",
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON letters, mutes, changes TO {role}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON letters, mutes, changes, events TO {role}",
         f"GRANT SELECT, INSERT, DELETE ON attempts TO {role}",
         f"GRANT SELECT, INSERT, UPDATE ON accounts, audit_head TO {role}",
         f"GRANT SELECT, INSERT ON audit TO {role}",

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from resetsvc.accounts import Account
 from resetsvc.admission import Admission, Budget, Earlier, decide
@@ -102,11 +104,42 @@ def test_one_account_has_nothing_to_do_with_another() -> None:
     assert reasons(letter("a"), letter("b", BEN.address), earlier=full) == [DropReason.OVER_BUDGET, None]
 
 
-def test_so_many_mails_in_an_hour_and_no_more() -> None:
+def test_so_many_mails_at_once_and_no_more() -> None:
     assert reasons(letter("a"), earlier={ANN.id: sent(NOW - 30, NOW - 20)}) == [None]
     assert reasons(letter("a"), earlier={ANN.id: sent(NOW - 30, NOW - 20, NOW - 10)}) == [
         DropReason.OVER_BUDGET
     ]
+
+
+def test_a_budget_that_is_spent_still_gives_one_mail_each_part_of_its_time() -> None:
+    """Three an hour: each twenty minutes. Links live longer, so that nobody can keep an owner without one."""
+    had = {ANN.id: sent(NOW - 3, NOW - 2, NOW - 1)}
+    for later, reason in ((1198, DropReason.OVER_BUDGET), (1199, None)):
+        assert reasons(letter("a", asked_at=NOW + later), earlier=had, now=NOW + later) == [reason]
+    and_one = {ANN.id: sent(NOW - 3, NOW - 2, NOW - 1, NOW + 1199)}
+    for later, reason in ((2398, DropReason.OVER_BUDGET), (2399, None)):
+        assert reasons(letter("a", asked_at=NOW + later), earlier=and_one, now=NOW + later) == [reason]
+
+
+@given(
+    asked=st.lists(st.floats(0, 4 * HOUR), min_size=1, max_size=60),
+    mails=st.integers(1, 5),
+)
+def test_however_they_ask_an_owner_has_a_young_link_or_gets_one(asked: list[float], mails: int) -> None:
+    """And a stranger never has more sent than the budget and one for each part of its time."""
+    budget = Budget(mails, HOUR)
+    got: list[float] = []
+    for number, second in enumerate(sorted(asked)):
+        now = NOW + second
+        request = letter(str(number), asked_at=now)
+        (decision,) = decided(request, earlier={ANN.id: sent(*got)}, budget=budget, now=now)
+        if decision.admitted:
+            got.append(now)
+        else:
+            assert got
+            assert now - got[-1] < budget.refill
+    for at in got:
+        assert sum(at <= other < at + HOUR for other in got) <= 2 * mails - 1
 
 
 def test_the_budget_refills_as_the_window_moves() -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from resetsvc.addresses import mask_address
+from resetsvc.admission import Budget
 from resetsvc.cli.accounts import Address
 from resetsvc.cli.tables import print_json, print_table
 from resetsvc.clock import Clock
@@ -69,6 +70,7 @@ async def _collect(settings: Settings, send_to: str | None) -> list[Finding]:
 async def _look(settings: Settings, send_to: str | None) -> AsyncIterator[Finding]:
     yield "settings", True, "complete and well-formed"
     yield _public_url(settings)
+    yield _links(settings)
     yield _templates(settings)
     yield await _database(settings)
     tls = ssl.create_default_context()
@@ -81,6 +83,27 @@ def _public_url(settings: Settings) -> Finding:
     if host in ("localhost", "127.0.0.1", "::1"):
         return "public url", True, f"{settings.public_url} (only this machine can follow its links)"
     return "public url", True, settings.public_url
+
+
+def _links(settings: Settings) -> Finding:
+    minutes = settings.token_ttl / 60
+    told = f"work for {minutes:g} minutes"
+    if settings.account_limit is None:
+        return "links", True, told
+    limit = settings.account_limit
+    refill = Budget(limit.amount, limit.get_expiry()).refill / 60
+    if minutes >= refill:
+        return (
+            "links",
+            True,
+            f"{told}; who has spent the mails of an account gets another one each {refill:g}",
+        )
+    return (
+        "links",
+        True,
+        f"{told}, and the mails of an account refill by one each {refill:g}: between, a stranger can keep its owner "
+        "without a link (a longer RESETSVC_TOKEN_TTL or a larger RESETSVC_LIMIT_PER_ACCOUNT closes the gap)",
+    )
 
 
 def _templates(settings: Settings) -> Finding:

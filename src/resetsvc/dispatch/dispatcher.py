@@ -16,7 +16,7 @@ from resetsvc.compose.composer import Composer, UnusableAddress
 from resetsvc.dispatch.clock_jumps import ClockJumps
 from resetsvc.dispatch.destinations import WAITING_ROOM, Destinations
 from resetsvc.dispatch.gatekeeper import Gatekeeper
-from resetsvc.dispatch.outcomes import Outcome, record_outcomes
+from resetsvc.dispatch.outcomes import OnEnded, Outcome, record_outcomes
 from resetsvc.errors import CannotStore
 from resetsvc.letters import ClaimedLetter, DropReason, Kind, short_id
 from resetsvc.relay.relays import Outbox
@@ -77,6 +77,7 @@ class Dispatcher:
         lanes: int,
         lease: float = LEASE,
         on_outcome: Callable[[Outcome], None] = lambda _: None,
+        on_ended: OnEnded | None = None,
     ) -> None:
         self._store = store
         self._gatekeeper = gatekeeper
@@ -86,6 +87,7 @@ class Dispatcher:
         self._lease = lease
         self._lanes = lanes
         self._on_outcome = on_outcome
+        self._on_ended = on_ended
         self._owner = clock.new_id()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -100,7 +102,7 @@ class Dispatcher:
         # When the loop took its last step; for /readyz and the supervisor.
         self.seen_alive_at = clock.monotonic()
         self._outcomes: GroupCommit[Outcome] = GroupCommit(
-            lambda outcomes: record_outcomes(store, self._owner, outcomes)
+            lambda outcomes: record_outcomes(store, self._owner, outcomes, on_ended)
         )
 
     def wake(self) -> None:
@@ -354,7 +356,10 @@ class Dispatcher:
             released = 0
             if self._jumps.leases_can_be_trusted:
                 released = await sql.release_expired_leases(unit, owner=self._owner, in_hand=in_hand, now=now)
-            return released, await sql.expire_letters(unit, now)
+            expired = await sql.expire_letters(unit, now)
+            if expired and self._on_ended is not None:
+                await self._on_ended(unit, expired)
+            return released, len(expired)
 
         released, expired = await self._store.unit(work, alone=False)
         self._jumps.mended(jump)

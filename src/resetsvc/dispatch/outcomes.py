@@ -1,6 +1,6 @@
 """What came of attempts, and how that is put on record: one unit of work for all that ended at the same time."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from resetsvc.letters import ClaimedLetter
@@ -10,6 +10,9 @@ from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
 
 POSTPONED_FOR = 10.0  # seconds, give or take a half
+
+# Told which letters have come to their end, in the unit of work that puts this on record.
+OnEnded = Callable[[Connection, Sequence[str]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,9 @@ class Outcome:
     chance: float  # for the jitter of its next attempt
 
 
-async def record_outcomes(store: Store, owner: str, outcomes: Sequence[Outcome]) -> None:
+async def record_outcomes(
+    store: Store, owner: str, outcomes: Sequence[Outcome], on_ended: OnEnded | None = None
+) -> None:
     """Put outcomes on record; CannotStore if that fails, and then none of them is."""
     sent = [
         (
@@ -43,7 +48,7 @@ async def record_outcomes(store: Store, owner: str, outcomes: Sequence[Outcome])
     now = max(outcome.at for outcome in outcomes)
     # A batch of one kind is one statement, which commits by itself. For letters that are dropped as for those that were
     # sent, though only the second is frequent: the one must not cost more than the other.
-    if not others and not dropped:
+    if not others and not dropped and on_ended is None:
         await store.write(lambda connection: sql.mark_sent(connection, sent))
         return
     if not others and not sent:
@@ -68,6 +73,8 @@ async def record_outcomes(store: Store, owner: str, outcomes: Sequence[Outcome])
         later = [_later(outcome) for outcome in others if outcome.attempt.verdict is not Verdict.FAILED]
         if later:
             await sql.postpone_letters(unit, later, owner=owner)
+        if on_ended is not None:
+            await on_ended(unit, [row[0] for row in (*sent, *failed)])
 
     await store.unit(work, alone=False)
 

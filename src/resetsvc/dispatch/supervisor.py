@@ -11,7 +11,7 @@ from resetsvc.clock import Clock
 from resetsvc.dispatch.dispatcher import Dispatcher
 from resetsvc.errors import CannotStore
 from resetsvc.relay.relays import Outbox
-from resetsvc.store import changes, mutes
+from resetsvc.store import changes, events, mutes
 from resetsvc.store import letters as sql
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
@@ -170,6 +170,7 @@ async def erase(store: Store, now: float, retention: float) -> int:
     async def work(unit: Connection) -> int:
         await mutes.erase_ended_mutes(unit, now)
         await changes.erase_old_changes(unit, now - retention)
+        await events.erase_old_events(unit, now - retention)
         return await sql.erase_finished(unit, now - retention, ERASE_SLICE)
 
     while (slice_ := await store.unit(work, alone=False)) > 0:

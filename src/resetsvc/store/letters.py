@@ -146,8 +146,8 @@ async def release_leases(connection: Connection, *, owner: str, now: float) -> N
     )
 
 
-async def expire_letters(connection: Connection, now: float) -> int:
-    """Give up what waits past its deadline."""
+async def expire_letters(connection: Connection, now: float) -> list[str]:
+    """Give up what waits past its deadline; return the ids."""
     rows = await connection.fetch_all(
         """
         WITH late AS MATERIALIZED (
@@ -155,11 +155,23 @@ async def expire_letters(connection: Connection, now: float) -> int:
             /*postgresql FOR UPDATE SKIP LOCKED */
         )
         UPDATE letters SET state = 'expired', reason = 'deadline', finished_at = :now
-        WHERE seq IN (SELECT seq FROM late) RETURNING seq
+        WHERE seq IN (SELECT seq FROM late) RETURNING id
         """,
         {"now": now},
     )
-    return len(rows)
+    return [str(row["id"]) for row in rows]
+
+
+async def ends_of_resets(connection: Connection, ids: Sequence[str]) -> Sequence[Row]:
+    """Of these letters the resets of an account that were sent, failed or expired. Rows of id, account_id, state, reason."""
+    return await connection.fetch_all(
+        """
+        SELECT id, account_id, state, reason FROM letters
+        WHERE id IN (SELECT value FROM json_each(:ids)) AND kind = 'reset' AND account_id IS NOT NULL
+          AND state IN ('sent', 'failed', 'expired')
+        """,
+        {"ids": as_json(ids)},
+    )
 
 
 async def move_waiting_letters(connection: Connection, *, asked_by: float, seconds: float) -> int:

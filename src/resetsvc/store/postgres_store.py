@@ -23,6 +23,7 @@ _NEEDED = {
     "attempts": "SELECT INSERT DELETE",
     "mutes": "SELECT INSERT UPDATE DELETE",
     "changes": "SELECT INSERT UPDATE DELETE",
+    "events": "SELECT INSERT UPDATE DELETE",
     "accounts": "SELECT INSERT UPDATE",
     "audit": "SELECT INSERT",
     "audit_head": "SELECT INSERT UPDATE",

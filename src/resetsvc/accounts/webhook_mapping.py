@@ -1,0 +1,83 @@
+"""The table `[accounts]` of a configuration whose accounts are behind a URL: its keys, and what each must look like."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from resetsvc.accounts.webhook import TIMEOUT
+from resetsvc.webhooks import parse_secret
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class HashWanted(BaseModel):
+    """`[accounts.hash]`: the endpoint is sent a hash of this format. Costs of the format stand beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    format: str = Field(min_length=1)
+
+    @property
+    def costs(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class WebhookMapping(BaseModel):
+    """`[accounts]` with a URL that begins with https://."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: str = Field(
+        description="The application's endpoint: `https://…` (`http://` only for loopback). All questions are posted to it."
+    )
+    secret: tuple[SecretStr, ...] = Field(
+        min_length=1,
+        max_length=4,
+        description="`whsec_…`, which signs questions and answers; a list while one takes another's place, the new one first.",
+    )
+    timeout: float = Field(TIMEOUT, gt=0, le=8, description="Seconds for one attempt at a question.")
+    hash: HashWanted | None = Field(
+        None,
+        description="The format of the hash that the endpoint is sent. Without it, it is sent the password.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            _ = parts.port
+        except ValueError:  # its own sentence quotes what was typed
+            raise ValueError("is not of the form https://host/…") from None
+        host = parts.hostname or ""
+        if any(letter.isspace() or not letter.isprintable() or letter in "<>\"'" for letter in value):
+            raise ValueError("holds spaces, quotes or control characters")
+        if parts.scheme not in ("http", "https") or not host:
+            raise ValueError("is not of the form https://host/…")
+        if "@" in parts.netloc:
+            raise ValueError("holds a user name or a password: what proves who asks is the secret")
+        if "?" in value or "#" in value:
+            raise ValueError("ends after its path: no ? and no #")
+        if parts.scheme == "http" and host not in _LOOPBACK and not host.endswith(".localhost"):
+            raise ValueError("has to be https://: new passwords are sent there (http:// only for loopback)")
+        return value
+
+    @field_validator("secret", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        if isinstance(value, str):
+            return value.split()
+        return value
+
+    @field_validator("secret")
+    @classmethod
+    def _are_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for secret in value:
+            parse_secret(secret.get_secret_value())
+        return value
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What signs, in the clear: for `WebhookAccounts` alone."""
+        return tuple(secret.get_secret_value() for secret in self.secret)
