@@ -81,7 +81,7 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,speed,redis,postgres]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,speed,redis,postgres,mysql]'
 	touch $@ $(VENV)/.run
 
 $(BENCH_VENV)/.done: bench/contenders/requirements.txt | $(VENV)/bin/python

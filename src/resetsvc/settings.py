@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from limits import RateLimitItem
 from limits import parse as parse_limit
 from limits import parse_many as parse_limits
-from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import Field, PositiveInt, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -30,6 +30,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from resetsvc.accounts.mapping import SECRETS, WrongMapping, preset_names, read_mapping
+from resetsvc.accounts.mapping import Mapping as AccountsMapping
 from resetsvc.addresses import parse_address
 from resetsvc.errors import AddressRefused, WrongSettings
 from resetsvc.relay.url import RelayAddress, parse_relay_url
@@ -70,6 +72,19 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "sqlite:///var/resetsvc.db",
         description="Where letters and the built-in accounts are kept: `sqlite:///path` (relative), `sqlite:////path` (absolute), or `postgresql://user:password@host/database` (needs the extra `postgres`).",
+    )
+    accounts_url: SecretStr | None = Field(
+        None,
+        description="The database in which another application keeps its accounts: `sqlite:///path`, `postgresql://user:password@host/database` or `mysql://user:password@host/database` (needs the extra `postgres` or `mysql`). The same as `url` in `[accounts]`. None: the built-in accounts.",
+    )
+    accounts_preset: str | None = Field(
+        None,
+        description=f"How that application's tables look: {', '.join(f'`{name}`' for name in preset_names())}. The same as `preset` in `[accounts]`.",
+    )
+    accounts: Annotated[AccountsMapping | None, NoDecode] = Field(
+        None,
+        validate_default=True,
+        description="The table `[accounts]` of the TOML file, which says where accounts are that live elsewhere (as an environment variable: the same as a JSON object).",
     )
     secret_key: SecretStr = Field(
         description="Signs links: at least 32 characters. `resetsvc keygen` makes one."
@@ -169,18 +184,32 @@ class Settings(BaseSettings):
         toml = (TomlConfigSettingsSource(settings_cls, toml_file=config),) if config else ()
         return init_settings, env_settings, dotenv_settings, *toml
 
+    @field_validator("accounts_url", "accounts_preset")
+    @classmethod
+    def _none_if_nothing(cls, value: SecretStr | str | None) -> SecretStr | str | None:
+        return value or None
+
+    @field_validator("accounts", mode="plain")
+    @classmethod
+    def _is_mapping(cls, value: object, info: ValidationInfo) -> AccountsMapping | None:
+        """One of three may be there, or all: the preset is written over by `[accounts]`, and that by the environment."""
+        if isinstance(value, AccountsMapping):
+            return value
+        described = _json(value) if isinstance(value, str) and value.strip() else value or {}
+        url, preset = info.data.get("accounts_url"), info.data.get("accounts_preset")
+        if not described and not url and not preset:
+            return None
+        if not isinstance(described, dict):
+            raise ValueError("is no table")
+        return read_mapping(described, url=url and url.get_secret_value(), preset_name=preset)
+
     @field_validator("secret_key_fallbacks", "smtp_url", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         if value.lstrip().startswith("["):
-            import json
-
-            try:
-                return json.loads(value)
-            except ValueError:
-                raise ValueError("begins like a JSON list and is none") from None
+            return _json(value)
         return value.split()
 
     @field_validator("database_url")
@@ -393,8 +422,7 @@ def load_settings(**overrides: object) -> Settings:
         settings = Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them, by name
     except ValidationError as error:
         problems += [
-            f"{PREFIX}{str(found['loc'][0]).upper()} {_sentence(found)}"
-            for found in error.errors(include_input=False)
+            problem for found in error.errors(include_input=False) for problem in _problems_of(found)
         ]
     except (OSError, tomllib.TOMLDecodeError) as error:
         problems.append(f"RESETSVC_CONFIG cannot be read: {error}")
@@ -442,6 +470,22 @@ def _unknown_names() -> list[str]:
     return problems
 
 
+def _json(text: str) -> object:
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError("begins like JSON and is none") from None
+
+
+def _problems_of(found: Any) -> list[str]:
+    wrong = found.get("ctx", {}).get("error")
+    if isinstance(wrong, WrongMapping):
+        return wrong.problems
+    return [f"{PREFIX}{str(found['loc'][0]).upper()} {_sentence(found)}"]
+
+
 def _sentence(found: Any) -> str:
     if found["type"] == "missing":
         return "is missing"
@@ -483,20 +527,22 @@ def _keys_that_others_can_read(given: Collection[str]) -> list[str]:
     given -- names of settings that come from neither the environment nor a file
     """
     environment = {name.lower() for name in os.environ}
-    files: list[tuple[str, Collection[str]]] = []
+    files: list[tuple[str, dict[str, Any]]] = []
     dotenv = Settings.model_config.get("env_file")
     # Told by load_settings; UnicodeDecodeError is a ValueError.
     with contextlib.suppress(OSError, ValueError):
-        names = DotEnvSettingsSource(Settings, env_file=dotenv).env_vars
-        files.append((str(dotenv), {name.lower().removeprefix(PREFIX.lower()) for name in names}))
+        read = DotEnvSettingsSource(Settings, env_file=dotenv).env_vars
+        files.append(
+            (str(dotenv), {name.lower().removeprefix(PREFIX.lower()): value for name, value in read.items()})
+        )
     config = os.environ.get("RESETSVC_CONFIG")
     with contextlib.suppress(OSError, ValueError):
         files.append((config or "", tomllib.loads(Path(config or "").read_text("utf-8"))))
     problems = []
-    for name in ("secret_key", "secret_key_fallbacks"):
+    for name in ("secret_key", "secret_key_fallbacks", "accounts_url", "accounts"):
         if name in given or f"{PREFIX}{name}".lower() in environment:
             continue
-        file = next((file for file, names in files if name in names), None)
+        file = next((file for file, found in files if name in found and _is_secret(name, found[name])), None)
         if file is not None and os.stat(file).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             problems.append(
                 f"{PREFIX}{name.upper()} stands in {file}, which others than its owner can read or write: "
@@ -505,10 +551,26 @@ def _keys_that_others_can_read(given: Collection[str]) -> list[str]:
     return problems
 
 
+def _is_secret(name: str, value: object) -> bool:
+    """Whether a setting holds a secret at all: the address of a SQLite file is none."""
+    if not name.startswith("accounts"):
+        return True
+    described = value if isinstance(value, dict) else {"url": value}
+    url = str(described.get("url", ""))
+    hashes = described.get("hash")
+    return (
+        bool(urlsplit(url).password)
+        or "password=" in url
+        or (isinstance(hashes, dict) and any(name in hashes for name in SECRETS))
+    )
+
+
 def _told(value: object) -> object:
     match value:
         case SecretStr():
             return "set"
+        case AccountsMapping():
+            return value.told()
         case tuple():
             return [_told(each) for each in value]
         case str() if "://" in value:
