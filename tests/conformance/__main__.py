@@ -1,8 +1,11 @@
 """`make conformance`: every run of the kit, and what came of it to docs/reference/conformance.md. Exit code 1 if not all is well."""
 
+import logging
 import sys
 import tempfile
 from pathlib import Path
+
+import structlog
 
 from tests.conformance.applications import ROOT
 from tests.conformance.cases import RUNS
@@ -13,6 +16,7 @@ PAGE = ROOT / "docs" / "reference" / "conformance.md"
 
 
 def main() -> int:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     outcomes = []
     for case, kind in RUNS:
         sys.stderr.write(f"{case.name} on {kind}\n")

@@ -109,11 +109,18 @@ def command(folder: str) -> list[str]:
                 "the frameworks of PHP: apt-get install php-cli (CONTRIBUTING.md has all), then make frameworks"
             )
         return ["php", str(program)]
-    if not _ruby_has("devise", "devise-two-factor", "sqlite3", "activerecord"):
+    if not _ruby_has("devise", "devise-two-factor", "sqlite3", "activerecord", "actionmailer", "rack-test"):
         lacking(
             "the frameworks of Ruby: apt-get install ruby-devise ruby-devise-two-factor ruby-activerecord ruby-sqlite3"
         )
     return ["ruby", str(program)]
+
+
+def _php_has(*extensions: str) -> bool:
+    if shutil.which("php") is None:
+        return False
+    listed = subprocess.run(["php", "-m"], capture_output=True, text=True, check=False).stdout.split()
+    return set(extensions) <= set(listed)
 
 
 def _ruby_has(*gems: str) -> bool:

@@ -27,7 +27,8 @@ What the columns say:
   quotes, backslashes, and a letter in its composed and in its decomposed form: what forms, shells, databases and
   normalisation like to change.
 - **logs in**, **old one refused**: by the application's own log-in.
-- **hash kept**: the log-in did not make the hash anew, as most of these do where its form or its costs are not today's.
+- **hash kept**: the log-in did not make the hash anew, as Django, Flask-Security, fastapi-users and WordPress do where its
+  form or its costs are not today's.
 - **sessions dead**: none of the person's sessions, remember-me cookies and tokens works any more; all of the other person's do.
 - **second factor untouched**: what is stored of it is the same, octet for octet.
 - **all else unchanged**: every row of every table is as it was, octet for octet, but for what the preset says it

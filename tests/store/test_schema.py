@@ -49,7 +49,17 @@ def do(path: Path, *statements: str) -> None:
 
 
 ROOT = Path(__file__).parent.parent.parent
-ALL = {"letters", "attempts", "mutes", "changes", "events", "accounts", "audit", "audit_head", "alembic_version"}
+ALL = {
+    "letters",
+    "attempts",
+    "mutes",
+    "changes",
+    "events",
+    "accounts",
+    "audit",
+    "audit_head",
+    "alembic_version",
+}
 
 
 @pytest.fixture

@@ -92,9 +92,7 @@ class Poster:
             log.warning("events are not taken", problem=problems[0], again_in=self._pause)
         return len(batch)
 
-    async def _record(
-        self, unit: Connection, batch: Sequence[Row], problems: Sequence[str | None]
-    ) -> None:
+    async def _record(self, unit: Connection, batch: Sequence[Row], problems: Sequence[str | None]) -> None:
         now = self._clock.now()
         taken, later, given_up = [], [], []
         for row, problem in zip(batch, problems, strict=True):

@@ -20,9 +20,7 @@ async def insert_events(
     )
 
 
-async def claim_due_events(
-    connection: Connection, *, now: float, until: float, limit: int
-) -> Sequence[Row]:
+async def claim_due_events(connection: Connection, *, now: float, until: float, limit: int) -> Sequence[Row]:
     """Take the oldest that are due; they are due again at `until` unless they were settled by then.
 
     Rows of id, body, attempts, deadline_at.
@@ -61,7 +59,8 @@ async def postpone_events(connection: Connection, rows: Sequence[tuple[str, floa
 
 async def give_events_up(connection: Connection, ids: Sequence[str]) -> None:
     await connection.execute(
-        "UPDATE events SET failed = TRUE WHERE id IN (SELECT value FROM json_each(:ids))", {"ids": as_json(ids)}
+        "UPDATE events SET failed = TRUE WHERE id IN (SELECT value FROM json_each(:ids))",
+        {"ids": as_json(ids)},
     )
 
 
