@@ -20,7 +20,15 @@ from urllib.parse import urlsplit
 from limits import RateLimitItem
 from limits import parse as parse_limit
 from limits import parse_many as parse_limits
-from pydantic import Field, PositiveInt, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -30,7 +38,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from resetsvc.accounts.mapping import SECRETS, WrongMapping, preset_names, read_mapping
+from resetsvc.accounts.mapping import SECRETS, WrongMapping, preset_names, read_accounts
 from resetsvc.accounts.mapping import Mapping as AccountsMapping
 from resetsvc.addresses import parse_address
 from resetsvc.errors import AddressRefused, WrongSettings
@@ -75,13 +83,14 @@ class Settings(BaseSettings):
     )
     accounts_url: SecretStr | None = Field(
         None,
-        description="The database in which another application keeps its accounts: `sqlite:///path`, `postgresql://user:password@host/database` or `mysql://user:password@host/database` (needs the extra `postgres` or `mysql`). The same as `url` in `[accounts]`. None: the built-in accounts.",
+        description="The database in which another application keeps its accounts: `sqlite:///path`, `postgresql://user:password@host/database` or `mysql://user:password@host/database` (needs the extra `postgres` or `mysql`); or, as `https://…`, an endpoint of that application. The same as `url` in `[accounts]`. None: the built-in accounts.",
     )
     accounts_preset: str | None = Field(
         None,
         description=f"How that application's tables look: {', '.join(f'`{name}`' for name in preset_names())}. The same as `preset` in `[accounts]`.",
     )
-    accounts: Annotated[AccountsMapping | None, NoDecode] = Field(
+    # A `resetsvc.accounts.mapping.Mapping`, or the `WebhookMapping` of an endpoint.
+    accounts: Annotated[BaseModel | None, NoDecode] = Field(
         None,
         validate_default=True,
         description="The table `[accounts]` of the TOML file, which says where accounts are that live elsewhere (as an environment variable: the same as a JSON object).",
@@ -191,9 +200,9 @@ class Settings(BaseSettings):
 
     @field_validator("accounts", mode="plain")
     @classmethod
-    def _is_mapping(cls, value: object, info: ValidationInfo) -> AccountsMapping | None:
+    def _is_mapping(cls, value: object, info: ValidationInfo) -> BaseModel | None:
         """One of three may be there, or all: the preset is written over by `[accounts]`, and that by the environment."""
-        if isinstance(value, AccountsMapping):
+        if isinstance(value, BaseModel):
             return value
         described = _json(value) if isinstance(value, str) and value.strip() else value or {}
         url, preset = info.data.get("accounts_url"), info.data.get("accounts_preset")
@@ -201,7 +210,7 @@ class Settings(BaseSettings):
             return None
         if not isinstance(described, dict):
             raise ValueError("is no table")
-        return read_mapping(described, url=url and url.get_secret_value(), preset_name=preset)
+        return read_accounts(described, url=url and url.get_secret_value(), preset_name=preset)
 
     @field_validator("secret_key_fallbacks", "smtp_url", "cors_origins", mode="before")
     @classmethod
@@ -561,6 +570,7 @@ def _is_secret(name: str, value: object) -> bool:
     return (
         bool(urlsplit(url).password)
         or "password=" in url
+        or "secret" in described
         or (isinstance(hashes, dict) and any(name in hashes for name in SECRETS))
     )
 
@@ -571,6 +581,8 @@ def _told(value: object) -> object:
             return "set"
         case AccountsMapping():
             return value.told()
+        case BaseModel():
+            return {"endpoint": _told(getattr(value, "url", None))}
         case tuple():
             return [_told(each) for each in value]
         case str() if "://" in value:

@@ -9,6 +9,7 @@ import pytest
 
 from resetsvc.accounts.mapping import Mapping, WrongMapping, preset_names, read_mapping
 from resetsvc.accounts.place import Kind
+from resetsvc.accounts.webhook_mapping import WebhookMapping
 from resetsvc.errors import WrongSettings
 from resetsvc.settings import load_settings
 from resetsvc.testing import make_settings
@@ -228,7 +229,7 @@ def in_file(environment: pytest.MonkeyPatch, folder: Path, text: str, mode: int 
 
 def loaded() -> Mapping:
     accounts = load_settings().accounts
-    assert accounts is not None
+    assert isinstance(accounts, Mapping)
     return accounts
 
 
@@ -316,5 +317,42 @@ def test_a_file_with_the_databases_password_has_to_be_closed_to_others(
 
 def test_settings_of_a_test_take_a_description_too(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, accounts={"preset": "django", "url": "sqlite:///a.db"})
-    assert settings.accounts is not None
+    assert isinstance(settings.accounts, Mapping)
     assert settings.accounts.table == "auth_user"
+
+
+# ---- an endpoint in place of a database ----
+
+SECRET = "whsec_" + "hunter2hunter2hunter2hunter2hunter2hunter2aA="[:44]
+
+
+def test_a_web_address_means_an_endpoint(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    in_file(
+        environment, tmp_path, f'[accounts]\nurl = "https://shop.example/accounts"\nsecret = "{SECRET}"\n'
+    )
+    settings = load_settings()
+    assert isinstance(settings.accounts, WebhookMapping)
+    assert "hunter2" not in repr(settings)
+    assert settings.told()["accounts"] == {"endpoint": "https://shop.example/accounts"}
+
+
+def test_what_is_wrong_with_an_endpoint_is_told_by_its_name(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    in_file(environment, tmp_path, '[accounts]\nurl = "http://shop.example/accounts"\ntable = "users"\n')
+    assert [problem.split()[0] for problem in wrong()] == [
+        "accounts.secret",
+        "accounts.table",
+        "accounts.url",
+    ]
+    environment.setenv("RESETSVC_ACCOUNTS_URL", "https://u:hunter2@shop.example/accounts")
+    assert "RESETSVC_ACCOUNTS_URL" in [problem.split()[0] for problem in wrong()]
+
+
+def test_a_file_with_an_endpoints_secret_has_to_be_closed_to_others(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = f'[accounts]\nurl = "https://shop.example/accounts"\nsecret = "{SECRET}"\n'
+    in_file(environment, tmp_path, text, mode=0o644)
+    (problem,) = wrong()
+    assert problem.startswith("RESETSVC_ACCOUNTS stands in ")

@@ -5,7 +5,15 @@ from collections.abc import Mapping as Table
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from resetsvc.accounts.parts import (
     Columns,
@@ -86,6 +94,22 @@ def preset(name: str) -> dict[str, Any]:
     return tomllib.loads((PRESETS / f"{name}.toml").read_text("utf-8"))
 
 
+def read_accounts(
+    described: Table[str, Any], *, url: str | None = None, preset_name: str | None = None
+) -> BaseModel:
+    """Read what says where accounts elsewhere are: a `Mapping`, or the `WebhookMapping` of an application's endpoint."""
+    where = url or described.get("url")
+    if not isinstance(where, str) or not where.startswith(("https://", "http://")):
+        return read_mapping(described, url=url, preset_name=preset_name)
+    from resetsvc.accounts.webhook_mapping import WebhookMapping
+
+    name = "RESETSVC_ACCOUNTS_URL" if url else "accounts.url"
+    try:
+        return WebhookMapping.model_validate({**described, "url": where})
+    except ValidationError as error:
+        raise WrongMapping(_problems(error, "accounts", {"url": name})) from None
+
+
 def read_mapping(
     described: Table[str, Any],
     *,
@@ -116,13 +140,11 @@ def read_mapping(
     try:
         mapping = Mapping.model_validate(_written_over(base, written))
     except ValidationError as error:
-        found = [
-            (_dotted(each["loc"], at, named), _sentence(each)) for each in error.errors(include_input=False)
-        ]
+        found = _problems(error, at, named)
         if problems:
             # What is missing would have come with the preset.
-            found = [each for each in found if each[1] != "is missing"]
-        raise WrongMapping(problems + [f"{name} {sentence}" for name, sentence in found]) from None
+            found = [each for each in found if not each.endswith(" is missing")]
+        raise WrongMapping(problems + found) from None
     if problems:
         raise WrongMapping(problems)
     return mapping
@@ -138,6 +160,12 @@ def _written_over(base: dict[str, Any], written: Table[str, Any]) -> dict[str, A
             other = name == "hash" and above.get("format", below.get("format")) != below.get("format")
             merged[name] = above if other else {**below, **above}
     return merged
+
+
+def _problems(error: ValidationError, at: str, named: Table[str, str]) -> list[str]:
+    return [
+        f"{_dotted(each['loc'], at, named)} {_sentence(each)}" for each in error.errors(include_input=False)
+    ]
 
 
 def _dotted(location: tuple[str | int, ...], at: str, named: Table[str, str]) -> str:

@@ -1,10 +1,14 @@
-"""Which accounts the settings mean: the built-in table, or another application's."""
+"""Which accounts the settings mean: the built-in table, another application's, or those behind its endpoint."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
+
+from pydantic import BaseModel
 
 from resetsvc.accounts import Accounts
 from resetsvc.accounts.builtin import BuiltinAccounts
+from resetsvc.accounts.mapping import Mapping
 from resetsvc.clock import Clock
 from resetsvc.passwords.hashing import Hasher
 from resetsvc.settings import Settings
@@ -19,11 +23,34 @@ async def open_accounts(
     if settings.accounts is None:
         yield BuiltinAccounts(store, hasher, clock)
         return
-    # Only what is used is loaded.
-    from resetsvc.accounts.table import TableAccounts
-
-    accounts = TableAccounts(settings.accounts, hasher, clock)
+    accounts = _elsewhere(settings.accounts, hasher, clock)
     try:
         yield accounts
     finally:
         await accounts.close()
+
+
+class Elsewhere(Accounts, Protocol):
+    async def close(self) -> None: ...
+
+
+def _elsewhere(described: BaseModel, hasher: Hasher, clock: Clock) -> Elsewhere:
+    """Only what is used is loaded."""
+    if isinstance(described, Mapping):
+        from resetsvc.accounts.table import TableAccounts
+
+        return TableAccounts(described, hasher, clock)
+    from resetsvc.accounts.webhook import WebhookAccounts
+    from resetsvc.accounts.webhook_mapping import WebhookMapping
+
+    assert isinstance(described, WebhookMapping)
+    seal = None
+    if described.hash is not None:
+        from resetsvc.passwords.formats import format_named
+
+        form = format_named(described.hash.format, **described.hash.costs)
+
+        async def seal(password: str) -> str:
+            return await hasher.hash_as(form, password)
+
+    return WebhookAccounts(described.url, described.secrets, clock, timeout=described.timeout, seal=seal)

@@ -139,7 +139,7 @@ class TableAccounts:
                 async with asyncio.timeout(within):
                     return await work()
             except Exception as error:
-                told = AccountsDatabaseFailed(_kind_of(error))
+                told = AccountsDatabaseFailed(kind_of_failure(error))
                 log.warning("accounts database failed", why=str(told))
                 raise CannotStore from told
 
@@ -225,7 +225,7 @@ def _truth(value: object) -> bool:
     return bool(value)
 
 
-def _kind_of(error: BaseException) -> str:
+def kind_of_failure(error: BaseException) -> str:
     """Class and number of what a driver raised, without its words."""
     driver = getattr(error, "orig", None) or error
     cause = driver if driver is error else driver.__cause__ or driver
