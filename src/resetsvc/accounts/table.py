@@ -90,6 +90,18 @@ class TableAccounts:
     async def swap(self, unit: Connection | None, account: Account, sealed: str) -> bool:
         return await self._done(lambda: self._swap(account, sealed), within=SWAP_WITHIN)
 
+    async def stored_hash(self, account_id: str) -> str:
+        """The hash as it stands in the table; empty if there is none. For an operator's trial: a reset needs no such thing."""
+        row = await self._done(lambda: self._any_row(account_id), within=GET_WITHIN)
+        return "" if row is None else _text(row["password"])
+
+    async def put_back(self, account_id: str, *, stored: str, old: str) -> bool:
+        """Store an old hash in place of the one that is stored, and do nothing else; False if that is another one by now.
+
+        For an operator's trial, as above; what is stored may be no hash at all.
+        """
+        return await self._done(lambda: self._put_back(account_id, stored, old), within=SWAP_WITHIN)
+
     # ---- inside of a task ----
 
     async def _rows(self, addresses: Sequence[str]) -> Sequence[Row]:
@@ -100,9 +112,13 @@ class TableAccounts:
 
     async def _row(self, account_id: str) -> Row | None:
         """The account's row; None if there is none, or if it is none that a password can be set for."""
+        row = await self._any_row(account_id)
+        return row if row is not None and _is_usable(row) else None
+
+    async def _any_row(self, account_id: str) -> Row | None:
         async with self._reading() as connection:
             rows = (await connection.execute(self._statements.get(account_id))).mappings().fetchmany(2)
-        return rows[0] if len(rows) == 1 and _is_usable(rows[0]) else None
+        return rows[0] if len(rows) == 1 else None
 
     async def _swap(self, account: Account, sealed: str) -> bool:
         row = await self._row(account.id)
@@ -120,6 +136,14 @@ class TableAccounts:
                 if not effect.if_exists or await self._is_there(connection, effect.elsewhere or ""):
                     await connection.execute(self._statements.effect(effect, **who, now=self._clock.now()))
         return True
+
+    async def _put_back(self, account_id: str, stored: str, old: str) -> bool:
+        row = await self._any_row(account_id)
+        if row is None:
+            return False
+        who = {"account_id": row["id"], "address": row["address"]}
+        async with self._engine.begin() as connection:
+            return (await connection.execute(self._statements.swap(**who, old=stored, new=old))).rowcount == 1
 
     async def _is_there(self, connection: AsyncConnection, table: str) -> bool:
         statement, values = is_there(self._kind, table)

@@ -9,6 +9,7 @@ import click
 
 from resetsvc.cli.accounts import accounts
 from resetsvc.cli.audit import audit
+from resetsvc.cli.conform import conform
 from resetsvc.cli.doctor import check
 from resetsvc.cli.letters import letters
 from resetsvc.cli.run import dev, dispatch, serve
@@ -61,3 +62,4 @@ def main() -> None:
 
 for command in (dev, serve, dispatch, migrate, accounts, letters, audit, check, keygen, selftest):
     main.add_command(command)
+accounts.add_command(conform)
