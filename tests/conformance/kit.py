@@ -118,9 +118,9 @@ async def _reset(case: Case, database: Database, folder: Path) -> bool:
         client = app.test_client()
         # As somebody types it on a telephone.
         await client.post("/reset-password", form={"email": "Ann@EXAMPLE.com"})
-        mail = await mailbox.next_mail()
+        mail = await mailbox.next_mail(timeout=30)
         answer = await client.post(mail.link_path, form={"password": NEW})
-        notice = await mailbox.next_mail()
+        notice = await mailbox.next_mail(timeout=30)
         return (mail.recipient, answer.status_code, notice.recipient) == (ANN, 200, ANN)
 
 
