@@ -445,6 +445,11 @@ def load_settings(**overrides: object) -> Settings:
     return settings
 
 
+def read_from(config: Path) -> None:
+    """Let this process read its settings from a TOML file, as RESETSVC_CONFIG would."""
+    os.environ["RESETSVC_CONFIG"] = str(config)
+
+
 def _unknown_names() -> list[str]:
     """Names that look like settings and are none: most likely a typing error that would go unnoticed."""
     known = {PREFIX + name.upper() for name in Settings.model_fields} | _NOT_SETTINGS

@@ -8,7 +8,7 @@ import pytest
 from resetsvc.accounts import inspection
 from resetsvc.accounts.inspection import inspect
 from resetsvc.accounts.mapping import read_mapping
-from resetsvc.accounts.recognition import recognise_framework
+from resetsvc.accounts.recognition import Recognised, recognise_framework
 from tests.accounts.conftest import HASH, MAPPING
 from tests.accounts.databases import Database, Mariadb, Postgresql, new_database
 from tests.accounts.schemas import SCHEMAS, statements
@@ -47,7 +47,7 @@ async def test_accounts_are_counted_by_what_becomes_of_them(database: Database, 
         "id id, address email, password password, active is_active"
     )
     assert found["accounts rows"][1] == (
-        "11 accounts; 1 addresses belong to several accounts each: none of these gets a mail"
+        "11 accounts; addresses that belong to several accounts: 1 (no mail to any of these)"
     )
     assert found["accounts hashes"][1] == (
         "django_pbkdf2_sha256 8, bcrypt 1, none or unusable 2 (no mail), without an address 2 (no mail); "
@@ -121,7 +121,28 @@ def test_each_framework_is_recognised_by_its_tables(preset: str, kind: str, tmp_
         "SELECT m.name AS t, p.name AS c FROM sqlite_master m, pragma_table_info(m.name) p"
     ):
         found.setdefault(row["t"], set()).add(row["c"])
-    assert recognise_framework(found) == preset
+    assert recognise_framework(found) == Recognised(preset)
+
+
+def test_a_custom_user_model_of_django_is_recognised() -> None:
+    columns = {"id", "email", "password", "last_login", "is_active", "nickname"}
+    found = {"shop_member": columns, "django_migrations": {"id"}}
+    assert recognise_framework(found) == Recognised("django", {"table": "shop_member"})
+    without = recognise_framework(found | {"shop_member": columns - {"is_active"}})
+    assert without == Recognised("django", {"table": "shop_member", "columns": {"active": ""}})
+
+
+def test_wordpress_under_another_prefix_is_recognised() -> None:
+    found = {
+        "x1_users": {"ID", "user_email", "user_pass", "user_activation_key"},
+        "x1_usermeta": {"umeta_id", "user_id", "meta_key", "meta_value"},
+    }
+    recognised = recognise_framework(found)
+    assert recognised is not None
+    mapping = read_mapping({"preset": recognised.preset, "url": "mysql://u@h/d", **recognised.changes})
+    assert mapping.table == "x1_users"
+    assert [effect.delete for effect in mapping.effects] == [None, "x1_usermeta"]
+    assert mapping.effects[0].set == {"user_activation_key": ""}
 
 
 def test_other_tables_are_nobodys() -> None:

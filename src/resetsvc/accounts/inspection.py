@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from resetsvc.accounts import catalog
 from resetsvc.accounts.engines import open_engine
 from resetsvc.accounts.mapping import Mapping
-from resetsvc.accounts.place import Kind, sqlite_path
+from resetsvc.accounts.place import Kind, Place, sqlite_path
 from resetsvc.accounts.recognition import recognise_framework
 from resetsvc.accounts.rights import Rights, needed_rights
 from resetsvc.accounts.sql import Statements, is_there, table_named
 from resetsvc.accounts.table import kind_of_failure
 from resetsvc.addresses import parse_address
-from resetsvc.errors import AddressRefused
+from resetsvc.errors import AddressRefused, DatabaseUnusable
 from resetsvc.passwords.formats import recognise
 
 Finding = tuple[str, bool, str]  # what was looked at, whether it is in order, what was seen
@@ -28,6 +28,21 @@ SAMPLE = 10_000  # rows, of which the hashes are looked at
 SMALL = 10_000  # rows: reading so many from end to end is no matter
 LONGEST = 6  # things that are listed by name
 WITHIN = 20.0  # seconds for everything
+
+
+async def tables_of(place: Place) -> dict[str, set[str]]:
+    """The tables and columns that can be seen there; DatabaseUnusable if none can."""
+    engine = open_engine(place)
+    try:
+        async with asyncio.timeout(WITHIN), engine.connect() as connection:
+            return await catalog.columns_by_table(connection, place.kind)
+    except Exception as error:
+        raise DatabaseUnusable(
+            f"the database at {place.name} cannot be used: {kind_of_failure(error)}"
+        ) from None
+    finally:
+        await engine.dispose()
+        await asyncio.sleep(0)  # a socket that was closed is let go in the loop's next turn
 
 
 async def inspect(mapping: Mapping) -> AsyncIterator[Finding]:
@@ -91,7 +106,11 @@ async def _columns(connection: AsyncConnection, mapping: Mapping) -> Finding:
         ]
     if wrong:
         looks = recognise_framework(await catalog.columns_by_table(connection, mapping.place.kind))
-        hint = f"; the tables look like those of {looks}" if looks and looks != mapping.preset else ""
+        hint = (
+            f"; the tables look like those of {looks.preset}"
+            if looks and looks.preset != mapping.preset
+            else ""
+        )
         return "accounts columns", False, f"{'; '.join(wrong)}{hint}"
     named = {name: column for name, column in mapping.columns if column is not None}
     seen = ", ".join(f"{name} {column}" for name, column in named.items())
@@ -116,7 +135,7 @@ async def _rows(connection: AsyncConnection, mapping: Mapping) -> tuple[int, Fin
     several = int((await connection.execute(select(func.count()).select_from(shared))).scalar_one())
     seen = f"{count:,} accounts"
     if several:
-        seen += f"; {several:,} addresses belong to several accounts each: none of these gets a mail"
+        seen += f"; addresses that belong to several accounts: {several:,} (no mail to any of these)"
     return count, ("accounts rows", True, seen)
 
 
