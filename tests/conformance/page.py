@@ -26,8 +26,8 @@ What the columns say:
 - **tried**: `resetsvc accounts conform` on a third person, as an operator would: it verified the hash that the application
   had made, wrote one, and put the old one back, by which the application let that person in again.
 - **reset**: resetsvc was asked for a reset, sent its mail, and took a new password by its link. The password holds
-  quotes, backslashes, and a letter in its composed and in its decomposed form: what forms, shells, databases and
-  normalisation like to change.
+  quotes, backslashes, spaces at both ends, and a letter in its composed and in its decomposed form: what forms, shells,
+  databases and normalisation like to change.
 - **logs in**, **old one refused**: by the application's own log-in.
 - **hash kept**: the log-in did not make the hash anew, as Django, Flask-Security, fastapi-users and WordPress do where its
   form or its costs are not today's.
