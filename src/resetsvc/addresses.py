@@ -97,6 +97,18 @@ def _ascii_domain(domain: str) -> str:
     return domain
 
 
+@lru_cache(maxsize=4096)
+def written_forms(address: str) -> tuple[str, ...]:
+    """How a canonical address may stand in a table that others filled: as it is, or with its domain's own letters."""
+    local, _, domain = address.rpartition("@")
+    if "xn--" not in domain:
+        return (address,)
+    try:
+        return address, f"{local}@{idna.decode(domain)}"
+    except (idna.IDNAError, UnicodeError):
+        return (address,)
+
+
 def mask_address(address: str) -> str:
     """An address as logs and terminals may show it: `d***@example.com`."""
     local, at, domain = address.rpartition("@")

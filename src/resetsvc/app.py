@@ -13,7 +13,7 @@ from quart import Quart, Response, g, request
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
 
 from resetsvc.accounts import Accounts
-from resetsvc.accounts.builtin import BuiltinAccounts
+from resetsvc.accounts.opening import open_accounts
 from resetsvc.admission import Budget
 from resetsvc.cancel import Cancel
 from resetsvc.changes import Changes
@@ -102,7 +102,8 @@ async def open_service(
         await trail.start()
         stack.push_async_callback(trail.close)
 
-        accounts = accounts or BuiltinAccounts(store, hasher, clock)
+        if accounts is None:
+            accounts = await stack.enter_async_context(open_accounts(settings, store, hasher, clock))
         tokens = Tokens(settings.keys, settings.token_ttl, clock)
         templates = Templates(Languages(settings.locales), settings.templates)
         composer = Composer(settings, templates, tokens, clock)

@@ -20,7 +20,15 @@ from urllib.parse import urlsplit
 from limits import RateLimitItem
 from limits import parse as parse_limit
 from limits import parse_many as parse_limits
-from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -30,6 +38,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from resetsvc.accounts.mapping import SECRETS, WrongMapping, preset_names, read_accounts
+from resetsvc.accounts.mapping import Mapping as AccountsMapping
 from resetsvc.addresses import parse_address
 from resetsvc.errors import AddressRefused, WrongSettings
 from resetsvc.relay.url import RelayAddress, parse_relay_url
@@ -72,6 +82,20 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "sqlite:///var/resetsvc.db",
         description="Where letters and the built-in accounts are kept: `sqlite:///path` (relative), `sqlite:////path` (absolute), or `postgresql://user:password@host/database` (needs the extra `postgres`).",
+    )
+    accounts_url: SecretStr | None = Field(
+        None,
+        description="The database in which another application keeps its accounts: `sqlite:///path`, `postgresql://user:password@host/database` or `mysql://user:password@host/database` (needs the extra `postgres` or `mysql`); or, as `https://…`, an endpoint of that application. The same as `url` in `[accounts]`. None: the built-in accounts.",
+    )
+    accounts_preset: str | None = Field(
+        None,
+        description=f"How that application's tables look: {', '.join(f'`{name}`' for name in preset_names())}. The same as `preset` in `[accounts]`.",
+    )
+    # A `resetsvc.accounts.mapping.Mapping`, or the `WebhookMapping` of an endpoint.
+    accounts: Annotated[BaseModel | None, NoDecode] = Field(
+        None,
+        validate_default=True,
+        description="The table `[accounts]` of the TOML file, which says where accounts are that live elsewhere (as an environment variable: the same as a JSON object).",
     )
     secret_key: SecretStr = Field(
         description="Signs links: at least 32 characters. `resetsvc keygen` makes one."
@@ -179,18 +203,32 @@ class Settings(BaseSettings):
         toml = (TomlConfigSettingsSource(settings_cls, toml_file=config),) if config else ()
         return init_settings, env_settings, dotenv_settings, *toml
 
+    @field_validator("accounts_url", "accounts_preset")
+    @classmethod
+    def _none_if_nothing(cls, value: SecretStr | str | None) -> SecretStr | str | None:
+        return value or None
+
+    @field_validator("accounts", mode="plain")
+    @classmethod
+    def _is_mapping(cls, value: object, info: ValidationInfo) -> BaseModel | None:
+        """One of three may be there, or all: the preset is written over by `[accounts]`, and that by the environment."""
+        if isinstance(value, BaseModel):
+            return value
+        described = _json(value) if isinstance(value, str) and value.strip() else value or {}
+        url, preset = info.data.get("accounts_url"), info.data.get("accounts_preset")
+        if not described and not url and not preset:
+            return None
+        if not isinstance(described, dict):
+            raise ValueError("is no table")
+        return read_accounts(described, url=url and url.get_secret_value(), preset_name=preset)
+
     @field_validator("secret_key_fallbacks", "smtp_url", "cors_origins", "events_secret", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         if value.lstrip().startswith("["):
-            import json
-
-            try:
-                return json.loads(value)
-            except ValueError:
-                raise ValueError("begins like a JSON list and is none") from None
+            return _json(value)
         return value.split()
 
     @field_validator("database_url")
@@ -415,8 +453,7 @@ def load_settings(**overrides: object) -> Settings:
         settings = Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them, by name
     except ValidationError as error:
         problems += [
-            f"{PREFIX}{str(found['loc'][0]).upper()} {_sentence(found)}"
-            for found in error.errors(include_input=False)
+            problem for found in error.errors(include_input=False) for problem in _problems_of(found)
         ]
     except (OSError, tomllib.TOMLDecodeError) as error:
         problems.append(f"RESETSVC_CONFIG cannot be read: {error}")
@@ -432,6 +469,11 @@ def load_settings(**overrides: object) -> Settings:
     if problems:
         raise WrongSettings(sorted(set(problems)))
     return settings
+
+
+def read_from(config: Path) -> None:
+    """Let this process read its settings from a TOML file, as RESETSVC_CONFIG would."""
+    os.environ["RESETSVC_CONFIG"] = str(config)
 
 
 def _unknown_names() -> list[str]:
@@ -466,6 +508,22 @@ def _unknown_names() -> list[str]:
             if name.lower() not in Settings.model_fields
         ]
     return problems
+
+
+def _json(text: str) -> object:
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError("begins like JSON and is none") from None
+
+
+def _problems_of(found: Any) -> list[str]:
+    wrong = found.get("ctx", {}).get("error")
+    if isinstance(wrong, WrongMapping):
+        return wrong.problems
+    return [f"{PREFIX}{str(found['loc'][0]).upper()} {_sentence(found)}"]
 
 
 def _sentence(found: Any) -> str:
@@ -509,20 +567,22 @@ def _keys_that_others_can_read(given: Collection[str]) -> list[str]:
     given -- names of settings that come from neither the environment nor a file
     """
     environment = {name.lower() for name in os.environ}
-    files: list[tuple[str, Collection[str]]] = []
+    files: list[tuple[str, dict[str, Any]]] = []
     dotenv = Settings.model_config.get("env_file")
     # Told by load_settings; UnicodeDecodeError is a ValueError.
     with contextlib.suppress(OSError, ValueError):
-        names = DotEnvSettingsSource(Settings, env_file=dotenv).env_vars
-        files.append((str(dotenv), {name.lower().removeprefix(PREFIX.lower()) for name in names}))
+        read = DotEnvSettingsSource(Settings, env_file=dotenv).env_vars
+        files.append(
+            (str(dotenv), {name.lower().removeprefix(PREFIX.lower()): value for name, value in read.items()})
+        )
     config = os.environ.get("RESETSVC_CONFIG")
     with contextlib.suppress(OSError, ValueError):
         files.append((config or "", tomllib.loads(Path(config or "").read_text("utf-8"))))
     problems = []
-    for name in ("secret_key", "secret_key_fallbacks", "events_secret"):
+    for name in ("secret_key", "secret_key_fallbacks", "events_secret", "accounts_url", "accounts"):
         if name in given or f"{PREFIX}{name}".lower() in environment:
             continue
-        file = next((file for file, names in files if name in names), None)
+        file = next((file for file, found in files if name in found and _is_secret(name, found[name])), None)
         if file is not None and os.stat(file).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             problems.append(
                 f"{PREFIX}{name.upper()} stands in {file}, which others than its owner can read or write: "
@@ -531,10 +591,29 @@ def _keys_that_others_can_read(given: Collection[str]) -> list[str]:
     return problems
 
 
+def _is_secret(name: str, value: object) -> bool:
+    """Whether a setting holds a secret at all: the address of a SQLite file is none."""
+    if not name.startswith("accounts"):
+        return True
+    described = value if isinstance(value, dict) else {"url": value}
+    url = str(described.get("url", ""))
+    hashes = described.get("hash")
+    return (
+        bool(urlsplit(url).password)
+        or "password=" in url
+        or "secret" in described
+        or (isinstance(hashes, dict) and any(name in hashes for name in SECRETS))
+    )
+
+
 def _told(value: object) -> object:
     match value:
         case SecretStr():
             return "set"
+        case AccountsMapping():
+            return value.told()
+        case BaseModel():
+            return {"endpoint": _told(getattr(value, "url", None))}
         case tuple():
             return [_told(each) for each in value]
         case str() if "://" in value:

@@ -4,6 +4,7 @@ import asyncio
 import email
 import email.policy
 import json
+import sqlite3
 
 import pytest
 from click.testing import Result
@@ -187,6 +188,34 @@ def test_a_database_that_cannot_be_opened_fails(resetsvc: Command) -> None:
     assert result.exit_code == 1
     line = next(line for line in result.stdout.splitlines() if line.startswith("database"))
     assert "FAIL" in line
+
+
+async def test_accounts_elsewhere_are_looked_at(resetsvc: Command) -> None:
+    path = resetsvc.folder / "shop.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE auth_user (id INTEGER PRIMARY KEY, email, password, is_active)")
+        connection.execute("INSERT INTO auth_user VALUES (1, 'ann@example.com', '!', 1)")
+    connection.close()
+    async with RelayOnOrder() as relay:
+        resetsvc.set(smtp_url=relay.url, accounts_url=f"sqlite:///{path}", accounts_preset="django")
+        code, found = await findings(resetsvc)
+        assert code == 0, found
+        assert found["accounts"] == (True, f"sqlite {path}, table auth_user, preset django")
+        assert "none or unusable 1 (no mail)" in found["accounts hashes"][1]
+        assert "ann@" not in str(found)
+        resetsvc.set(accounts_preset="laravel")
+        code, found = await findings(resetsvc)
+        assert code == 1
+        assert "look like those of django" in found["accounts columns"][1]
+
+
+def test_a_wrong_description_of_accounts_is_a_wrong_setting(resetsvc: Command) -> None:
+    resetsvc.set(accounts_url="oracle://u:hunter2@h/d", accounts_preset="jango")
+    result = resetsvc("check")
+    assert result.exit_code == 2
+    assert "RESETSVC_ACCOUNTS_URL is not of the form" in result.stdout
+    assert "RESETSVC_ACCOUNTS_PRESET is none of" in result.stdout
+    assert "hunter2" not in result.output
 
 
 def test_wrong_settings_are_a_line_each_and_exit_2(resetsvc: Command) -> None:

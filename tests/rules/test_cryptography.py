@@ -58,6 +58,11 @@ def test_what_nobody_may_guess_comes_from_the_systems_generator() -> None:
         if "secrets" in module.libraries
     }
     assert asked == {
+        "resetsvc.accounts.values": [
+            "secrets.choice",
+            "secrets.token_bytes",
+            "secrets.token_hex",
+        ],
         "resetsvc.clock": ["secrets.token_hex"],
         "resetsvc.cli.setup": ["secrets.token_urlsafe"],
         "resetsvc.dev.run": ["secrets.token_urlsafe"],

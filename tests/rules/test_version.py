@@ -20,6 +20,7 @@ MAY_BE_MISSING = (
     "resetsvc.store.postgres_store",
     "resetsvc.store.news",
     "resetsvc.selftest",
+    "resetsvc.accounts.engines",
 )
 
 

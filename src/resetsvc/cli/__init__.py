@@ -9,7 +9,9 @@ import click
 
 from resetsvc.cli.accounts import accounts
 from resetsvc.cli.audit import audit
+from resetsvc.cli.conform import conform
 from resetsvc.cli.doctor import check
+from resetsvc.cli.init import init
 from resetsvc.cli.letters import letters
 from resetsvc.cli.run import dev, dispatch, serve
 from resetsvc.cli.selftest import selftest
@@ -59,5 +61,6 @@ def main() -> None:
     """
 
 
-for command in (dev, serve, dispatch, migrate, accounts, letters, audit, check, keygen, selftest):
+for command in (dev, init, serve, dispatch, migrate, accounts, letters, audit, check, keygen, selftest):
     main.add_command(command)
+accounts.add_command(conform)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from resetsvc.accounts.mapping import Mapping
 from resetsvc.addresses import mask_address
 from resetsvc.admission import Budget
 from resetsvc.cli.accounts import Address
@@ -39,7 +40,7 @@ Finding = tuple[str, bool, str]  # what was looked at, whether it is in order, w
 @click.option("--send-to", type=Address(), help="Also send a test mail to this address, over every relay.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
 def check(send_to: str | None, as_json: bool) -> None:
-    """Look whether settings, database, templates and relays are in order.
+    """Look whether settings, database, templates, accounts elsewhere and relays are in order.
 
     The public URL is looked at, not contacted. Exit 1 if anything is wrong, 2 if settings are.
     """
@@ -74,6 +75,11 @@ async def _look(settings: Settings, send_to: str | None) -> AsyncIterator[Findin
     yield _links(settings)
     yield _templates(settings)
     yield await _database(settings)
+    if isinstance(settings.accounts, Mapping):
+        from resetsvc.accounts.inspection import inspect
+
+        async for finding in inspect(settings.accounts):
+            yield finding
     if settings.events_url is not None:
         yield await _events(settings)
     tls = ssl.create_default_context()

@@ -12,10 +12,15 @@ from resetsvc.store.database import Store
 from resetsvc.trail import Trail
 
 
+def new_key() -> str:
+    """256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
 @click.command()
 def keygen() -> None:
     """Print a new secret key (256 random bits)."""
-    click.echo(secrets.token_urlsafe(32))
+    click.echo(new_key())
 
 
 @click.command()

@@ -1,0 +1,262 @@
+"""Accounts in another application's table. A change is one transaction there: the new hash and all its effects, or nothing."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from resetsvc.accounts import Account
+from resetsvc.accounts.engines import open_engine
+from resetsvc.accounts.mapping import Mapping as Description
+from resetsvc.accounts.sql import LONGEST_LIST, Statements, is_there
+from resetsvc.addresses import parse_address, written_forms
+from resetsvc.clock import Clock
+from resetsvc.errors import AddressRefused, CannotStore
+from resetsvc.passwords.formats import recognise
+from resetsvc.passwords.hashing import Hasher
+from resetsvc.store.connection import Connection
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+
+log = structlog.stdlib.get_logger("resetsvc.accounts.table")
+
+# Seconds, by our own clock. Letters that cannot be looked up are taken again a little later, and a dispatcher that waits
+# for longer than 3.5 seconds counts as standing still.
+FIND_WITHIN = 2.5
+GET_WITHIN = 5.0
+SWAP_WITHIN = 9.0
+LONGEST_LOCALE = 35  # characters: RFC 5646 4.4.1
+
+
+class AccountsDatabaseFailed(Exception):
+    """What another application's database answered: the error's kind and number. Its words may hold an address."""
+
+
+class TableAccounts:
+    """Meets the contract `resetsvc.accounts.Accounts` on a table that somebody else owns. Close it in the end.
+
+    Work is done in tasks of its own and not in its callers': one who hangs up cannot tear a change, nor take a connection
+    away with him.
+    """
+
+    elsewhere = True
+
+    def __init__(self, description: Description, hasher: Hasher, clock: Clock) -> None:
+        """Nothing is contacted yet, so a database that is down holds no start up."""
+        self._description = description
+        self._kind = description.place.kind
+        self._format = description.format
+        self._statements = Statements(description)
+        self._hasher = hasher
+        self._clock = clock
+        self._engine = open_engine(description.place)
+        self._working: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        """Finish what was begun, then close the connections."""
+        await self.settled()
+        await self._engine.dispose()
+        await asyncio.sleep(0)  # a socket that was closed is let go in the loop's next turn
+
+    async def settled(self) -> None:
+        """Wait for all that was begun, also for what nobody waits for any more."""
+        if self._working:
+            await asyncio.wait(self._working)
+
+    def connections_in_use(self) -> int:
+        return self._engine.pool.checkedout()  # type: ignore[attr-defined,no-any-return]  # the pool of all engines of ours
+
+    async def find(self, addresses: Sequence[str]) -> Mapping[str, Account]:
+        found: dict[str, Account] = {}
+        for start in range(0, len(addresses), LONGEST_LIST):
+            some = addresses[start : start + LONGEST_LIST]
+            rows = await self._done(lambda some=some: self._rows(some), within=FIND_WITHIN)  # type: ignore[misc]  # mypy cannot tell a lambda's default
+            found |= self._by_address(rows, some)
+        return found
+
+    async def get(self, account_id: str) -> Account | None:
+        row = await self._done(lambda: self._row(account_id), within=GET_WITHIN)
+        return None if row is None else _account(row)
+
+    async def seal(self, password: str) -> str:
+        return await self._hasher.hash_as(self._format, password)
+
+    async def swap(self, unit: Connection | None, account: Account, sealed: str) -> bool:
+        return await self._done(lambda: self._swap(account, sealed), within=SWAP_WITHIN)
+
+    async def stored_hash(self, account_id: str) -> str:
+        """The hash as it stands in the table; empty if there is none. For an operator's trial: a reset needs no such thing."""
+        row = await self._done(lambda: self._any_row(account_id), within=GET_WITHIN)
+        return "" if row is None else _text(row["password"])
+
+    async def put_back(self, account_id: str, *, stored: str, old: str) -> bool:
+        """Store an old hash in place of the one that is stored, and do nothing else; False if that is another one by now.
+
+        For an operator's trial, as above; what is stored may be no hash at all.
+        """
+        return await self._done(lambda: self._put_back(account_id, stored, old), within=SWAP_WITHIN)
+
+    # ---- inside of a task ----
+
+    async def _rows(self, addresses: Sequence[str]) -> Sequence[Row]:
+        asked = [self._as_compared(form) for address in addresses for form in written_forms(address)]
+        async with self._reading() as connection:
+            rows: Sequence[Row] = (await connection.execute(self._statements.find(asked))).mappings().all()
+            return rows
+
+    async def _row(self, account_id: str) -> Row | None:
+        """The account's row; None if there is none, or if it is none that a password can be set for."""
+        row = await self._any_row(account_id)
+        return row if row is not None and _is_usable(row) else None
+
+    async def _any_row(self, account_id: str) -> Row | None:
+        async with self._reading() as connection:
+            rows = (await connection.execute(self._statements.get(account_id))).mappings().fetchmany(2)
+        return rows[0] if len(rows) == 1 else None
+
+    async def _swap(self, account: Account, sealed: str) -> bool:
+        row = await self._row(account.id)
+        if row is None or _account(row).credential != account.credential:
+            return False
+        who = {"account_id": row["id"], "address": row["address"]}
+        async with self._engine.connect() as connection, connection.begin() as change:
+            swapped = await connection.execute(
+                self._statements.swap(**who, old=_text(row["password"]), new=sealed)
+            )
+            if swapped.rowcount != 1:
+                await change.rollback()
+                return False
+            for effect in self._description.effects:
+                if not effect.if_exists or await self._is_there(connection, effect.elsewhere or ""):
+                    await connection.execute(self._statements.effect(effect, **who, now=self._clock.now()))
+        return True
+
+    async def _put_back(self, account_id: str, stored: str, old: str) -> bool:
+        row = await self._any_row(account_id)
+        if row is None:
+            return False
+        who = {"account_id": row["id"], "address": row["address"]}
+        async with self._engine.begin() as connection:
+            return (await connection.execute(self._statements.swap(**who, old=stored, new=old))).rowcount == 1
+
+    async def _is_there(self, connection: AsyncConnection, table: str) -> bool:
+        statement, values = is_there(self._kind, table)
+        return int((await connection.execute(statement, values)).scalar_one()) > 0
+
+    @contextlib.asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        """One statement that needs no transaction around it."""
+        async with self._engine.connect() as connection:
+            yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    # ---- around it ----
+
+    async def _done(self, work: Callable[[], Awaitable[T]], *, within: float) -> T:
+        async def bounded() -> T:
+            try:
+                async with asyncio.timeout(within):
+                    return await work()
+            except Exception as error:
+                told = AccountsDatabaseFailed(kind_of_failure(error))
+                log.warning("accounts database failed", why=str(told))
+                raise CannotStore from told
+
+        task = asyncio.create_task(bounded(), name="accounts table")
+        self._working.add(task)
+        task.add_done_callback(self._read_outcome)
+        return await asyncio.shield(task)
+
+    def _read_outcome(self, task: asyncio.Task[Any]) -> None:
+        self._working.discard(task)
+        if not task.cancelled():
+            task.exception()  # told to whoever still waits for it
+
+    def _as_compared(self, address: str) -> str:
+        if self._description.compare != "upper":
+            return address
+        # Letter by letter, as .NET does it: there `ß` stays one letter.
+        return "".join(capital if len(capital := letter.upper()) == 1 else letter for letter in address)
+
+    def _by_address(self, rows: Sequence[Row], asked: Sequence[str]) -> dict[str, Account]:
+        """The accounts that these addresses mean beyond doubt.
+
+        What the database takes for the same need not be: a collation may find `mike` for `mıke`, and a reset mail would
+        go to somebody else (CVE-2019-19844). So each row's address is made canonical as the asked ones were.
+        """
+        wanted = set(asked)
+        by_address = defaultdict(list)
+        for row in rows:
+            address = _canonical(row["address"])
+            if address not in wanted or (
+                self._description.compare == "exact" and row["lookup"] not in written_forms(address)
+            ):
+                continue
+            by_address[address].append(row)
+        # Nobody can tell which of two accounts is meant: neither gets a mail.
+        return {
+            address: _account(same[0])
+            for address, same in by_address.items()
+            if len(same) == 1 and _is_usable(same[0])
+        }
+
+
+def _canonical(address: object) -> str:
+    try:
+        return parse_address(_text(address))
+    except AddressRefused:
+        return ""
+
+
+def _is_usable(row: Row) -> bool:
+    """Whether there is a password at all, and an address to write to: not for social log-ins, nor after `!` of Django."""
+    return recognise(_text(row["password"])) is not None and _canonical(row["address"]) != ""
+
+
+def _account(row: Row) -> Account:
+    stored = _text(row["address"])
+    locale = row.get("locale")
+    return Account(
+        id=_text(row["id"]),
+        # The part before the @ is the mail host's to understand, so it stays as it was written.
+        address=f"{stored.strip(' ').rpartition('@')[0]}@{_canonical(stored).rpartition('@')[2]}",
+        active=_truth(row.get("active", True)),
+        credential=_credential(row),
+        locale=locale if isinstance(locale, str) and 0 < len(locale) <= LONGEST_LOCALE else None,
+    )
+
+
+def _credential(row: Row) -> str:
+    """A fingerprint of address and hash. The hash has a random salt, so nothing can be guessed from it."""
+    known = f"{_text(row['address'])}\0{_text(row['password'])}"
+    return hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):  # MySQL, where a column's collation is a binary one
+        return value.decode("utf-8", "replace")
+    return "" if value is None else str(value)
+
+
+def _truth(value: object) -> bool:
+    if isinstance(value, bytes):  # MySQL's BIT(1)
+        return any(value)
+    return bool(value)
+
+
+def kind_of_failure(error: BaseException) -> str:
+    """Class and number of what a driver raised, without its words."""
+    driver = getattr(error, "orig", None) or error
+    cause = driver if driver is error else driver.__cause__ or driver
+    first = cause.args[0] if cause.args else None
+    number = (
+        (first if isinstance(first, int) else None)
+        or getattr(driver, "sqlstate", None)
+        or getattr(cause, "sqlite_errorname", None)
+    )
+    return f"{type(cause).__name__} {number}" if number else type(cause).__name__
