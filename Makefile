@@ -7,9 +7,12 @@ BIN    := $(VENV)/bin
 FUZZ   ?= 1000
 # What resetsvc is measured against, in an environment of its own: one of them wants an older SQLAlchemy than ours.
 BENCH_VENV := .venv-bench
+# The frameworks that resetsvc is put beside, in environments of their own.
+FRAMEWORKS_VENV := .venv-frameworks
+FRAMEWORKS := $(FRAMEWORKS_VENV)/.done .frameworks/debian/.done tests/conformance/frameworks/node_modules/.done
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types docs docs-check messages pictures audit examples fuzz bench clean
+.PHONY: help run test check lint types docs docs-check messages pictures audit examples fuzz bench frameworks conformance clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -57,11 +60,16 @@ examples: ## Install what the samples for Node.js need, so that their tests run,
 fuzz: $(VENV)/.test ## Throw hostile HTTP at the service for some minutes, new each time (FUZZ=10000: longer)
 	RESETSVC_TEST_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/hostile $(PYTEST_ARGS)
 
-bench: $(VENV)/.test $(BENCH_VENV)/.done ## Measure it all, beside what people do today, in about 13 minutes; ends in bench/results/ (needs wrk and postfix)
+bench: $(VENV)/.test $(BENCH_VENV)/.done ## Measure it all, beside what people do today, in about 20 minutes; ends in bench/results/ (needs wrk and postfix)
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
+frameworks: $(FRAMEWORKS) ## Fetch the frameworks that the conformance kit puts beside resetsvc (1 minute)
+
+conformance: $(VENV)/.test $(FRAMEWORKS) ## Reset beside every framework and write what they say to docs/reference/conformance.md
+	$(BIN)/python -m tests.conformance
+
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) $(BENCH_VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) $(FRAMEWORKS_VENV) .frameworks examples/*/node_modules tests/conformance/frameworks/node_modules .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # What was installed is told by a file whose name says for what: running needs less than testing.
 $(VENV)/bin/python:
@@ -79,4 +87,18 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(BENCH_VENV)/.done: bench/contenders/requirements.txt | $(VENV)/bin/python
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/contenders/requirements.txt
+	touch $@
+
+$(FRAMEWORKS_VENV)/.done: tests/conformance/requirements.txt | $(VENV)/bin/python
+	$(PYTHON) -m venv $(FRAMEWORKS_VENV)
+	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/conformance/requirements.txt
+	touch $@
+
+# PHP's come as Debian's packages, unpacked and not installed: nobody has to be root, and nothing of the machine changes.
+.frameworks/debian/.done: tests/conformance/debian.txt tests/conformance/unpack.sh
+	tests/conformance/unpack.sh .frameworks/debian
+	touch $@
+
+tests/conformance/frameworks/node_modules/.done: tests/conformance/frameworks/package-lock.json
+	npm ci --prefix tests/conformance/frameworks --ignore-scripts --no-audit --no-fund --silent
 	touch $@

@@ -110,6 +110,11 @@ def _printable(value: object) -> object:
     )
 
 
+def mute() -> None:
+    """Log nothing: a command says what happens itself."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
 def quieten() -> None:
     """Keep third-party loggers from writing what passes through them."""
     for name in TALKATIVE:

@@ -90,6 +90,18 @@ class TableAccounts:
     async def swap(self, unit: Connection | None, account: Account, sealed: str) -> bool:
         return await self._done(lambda: self._swap(account, sealed), within=SWAP_WITHIN)
 
+    async def stored_hash(self, account_id: str) -> str:
+        """The hash as it stands in the table; empty if there is none. For an operator's trial: a reset needs no such thing."""
+        row = await self._done(lambda: self._any_row(account_id), within=GET_WITHIN)
+        return "" if row is None else _text(row["password"])
+
+    async def put_back(self, account_id: str, *, stored: str, old: str) -> bool:
+        """Store an old hash in place of the one that is stored, and do nothing else; False if that is another one by now.
+
+        For an operator's trial, as above; what is stored may be no hash at all.
+        """
+        return await self._done(lambda: self._put_back(account_id, stored, old), within=SWAP_WITHIN)
+
     # ---- inside of a task ----
 
     async def _rows(self, addresses: Sequence[str]) -> Sequence[Row]:
@@ -100,17 +112,19 @@ class TableAccounts:
 
     async def _row(self, account_id: str) -> Row | None:
         """The account's row; None if there is none, or if it is none that a password can be set for."""
+        row = await self._any_row(account_id)
+        return row if row is not None and _is_usable(row) else None
+
+    async def _any_row(self, account_id: str) -> Row | None:
         async with self._reading() as connection:
             rows = (await connection.execute(self._statements.get(account_id))).mappings().fetchmany(2)
-        return rows[0] if len(rows) == 1 and _is_usable(rows[0]) else None
+        return rows[0] if len(rows) == 1 else None
 
     async def _swap(self, account: Account, sealed: str) -> bool:
         row = await self._row(account.id)
         if row is None or _account(row).credential != account.credential:
             return False
-        # aiomysql cannot hand bytes over. As text they are compared with a column of bytes all the same.
-        known_as = row["id"] if not isinstance(row["id"], bytes) else _text(row["id"])
-        who = {"account_id": known_as, "address": _text(row["address"])}
+        who = _as_stored(row)
         async with self._engine.connect() as connection, connection.begin() as change:
             swapped = await connection.execute(
                 self._statements.swap(**who, old=_text(row["password"]), new=sealed)
@@ -122,6 +136,14 @@ class TableAccounts:
                 if not effect.if_exists or await self._is_there(connection, effect.elsewhere or ""):
                     await connection.execute(self._statements.effect(effect, **who, now=self._clock.now()))
         return True
+
+    async def _put_back(self, account_id: str, stored: str, old: str) -> bool:
+        row = await self._any_row(account_id)
+        if row is None:
+            return False
+        who = _as_stored(row)
+        async with self._engine.begin() as connection:
+            return (await connection.execute(self._statements.swap(**who, old=stored, new=old))).rowcount == 1
 
     async def _is_there(self, connection: AsyncConnection, table: str) -> bool:
         statement, values = is_there(self._kind, table)
@@ -182,6 +204,15 @@ class TableAccounts:
             for address, same in by_address.items()
             if len(same) == 1 and _is_usable(same[0])
         }
+
+
+def _as_stored(row: Row) -> dict[str, Any]:
+    """What tells a row in a statement. aiomysql cannot hand bytes over; as text they are compared all the same."""
+    found = row["id"]
+    return {
+        "account_id": _text(found) if isinstance(found, bytes) else found,
+        "address": _text(row["address"]),
+    }
 
 
 def _canonical(address: object) -> str:

@@ -9,6 +9,7 @@ import click
 
 from resetsvc.cli.accounts import accounts
 from resetsvc.cli.audit import audit
+from resetsvc.cli.conform import conform
 from resetsvc.cli.doctor import check
 from resetsvc.cli.init import init
 from resetsvc.cli.letters import letters
@@ -62,3 +63,4 @@ def main() -> None:
 
 for command in (dev, init, serve, dispatch, migrate, accounts, letters, audit, check, keygen, selftest):
     main.add_command(command)
+accounts.add_command(conform)

@@ -36,7 +36,7 @@ password_stdin = click.option(
 
 @click.group()
 def accounts() -> None:
-    """The built-in accounts table."""
+    """The built-in accounts table; `conform` is for accounts elsewhere."""
 
 
 @accounts.command()
@@ -45,7 +45,7 @@ def accounts() -> None:
 @password_stdin
 def add(email: str, locale: str | None, password_stdin: bool) -> None:
     """Add an account."""
-    password = _read_password()
+    password = read_password()
     if locale is not None and not Languages.is_locale(locale):
         raise click.BadParameter("not a language tag such as de or pt-BR", param_hint="--locale")
     if not _with_accounts(lambda table: table.add(email, password, locale)):
@@ -58,7 +58,7 @@ def add(email: str, locale: str | None, password_stdin: bool) -> None:
 @password_stdin
 def verify(email: str, password_stdin: bool) -> None:
     """Say whether this is the account's password: exit 0 if it is, 1 if not."""
-    password = _read_password()
+    password = read_password()
     matches = _with_accounts(lambda table: table.verify(email, password))
     click.echo("The password is right." if matches else "The password is wrong, or there is no such account.")
     sys.exit(0 if matches else 1)
@@ -73,7 +73,7 @@ def disable(email: str) -> None:
     click.echo("Disabled.")
 
 
-def _read_password() -> str:
+def read_password() -> str:
     raw = sys.stdin.buffer.read()
     try:
         password = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")

@@ -54,6 +54,7 @@ WRONG: list[tuple[str, dict[str, object], str]] = [
     ("argon2id", {"memory_cost": 31, "parallelism": 4}, "memory_cost"),
     ("argon2id", {"memory_cost": 524_289}, "memory_cost"),
     ("argon2id", {"time_cost": 0}, "time_cost"),
+    ("argon2id", {"time_cost": True}, "time_cost"),
     ("argon2id", {"parallelism": 65}, "parallelism"),
     ("argon2id", {"memory_cost": 524_288, "time_cost": 9}, "memory_cost times time_cost"),
     ("django_argon2", {"memory_cost": "a lot"}, "memory_cost"),

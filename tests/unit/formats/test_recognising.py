@@ -1,5 +1,8 @@
 """What is stored for an account: which format it is of, and whether it is a password at all."""
 
+import base64
+import struct
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -71,6 +74,42 @@ def test_no_format_takes_the_hash_of_another_for_its_own(name: str) -> None:
         if vector.format != name and vector.format not in also.get(name, set()):
             assert not form.recognises(vector.stored)
             assert not form.verify(vector.stored, vector.password)
+
+
+def identity(version: int, digest: int, length: int, rest: int) -> str:
+    """A hash of ASP.NET Core Identity that says what it likes of itself."""
+    return base64.b64encode(struct.pack(">BIII", version, digest, 1000, length) + bytes(rest)).decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("aspnet_identity_v3", identity(1, 3, 16, 48)),  # a digest that there is not
+        ("aspnet_identity_v3", identity(1, 2**32 - 1, 16, 48)),
+        ("aspnet_identity_v3", identity(1, 2, 15, 48)),  # too little salt
+        ("aspnet_identity_v3", identity(1, 2, 16, 31)),  # too little key
+        ("aspnet_identity_v3", identity(1, 2, 2**32 - 1, 48)),  # a salt beyond the end
+        ("aspnet_identity_v3", identity(2, 2, 16, 48)),  # a version that there is not
+        ("aspnet_identity_v3", identity(1, 2, 16, 48)[:-1]),
+        ("aspnet_identity_v3", identity(1, 2, 16, 48).replace("A", "Ä")),
+        ("aspnet_identity_v3", base64.b64encode(bytes(48)).decode()),
+        ("aspnet_identity_v3", base64.b64encode(bytes(50)).decode()),
+        ("aspnet_identity_v3", identity(1, 2, 400, 500)),
+        # The key of one digest under the name of another, and half a key: a prefix of PBKDF2 is PBKDF2, too.
+        ("werkzeug_pbkdf2", VECTORS["werkzeug pbkdf2, sha512"].stored[:-64]),
+        ("werkzeug_pbkdf2", VECTORS["werkzeug pbkdf2"].stored.replace("sha256", "sha512")),
+        ("flask_security", VECTORS["flask-security, pbkdf2_sha512"].stored[:-43]),
+        ("flask_security", VECTORS["flask-security, pbkdf2_sha512"].stored.replace("sha512$", "sha256$")),
+        # Bits in a salt that no bcrypt writes there.
+        ("bcrypt", "$2b$04$" + "a" * 53),
+        ("bcrypt", "$2b$04$" + "a" * 21 + "/" + "a" * 31),
+        # Argon2 with a salt, then with a key, that does not come out even.
+        ("argon2id", VECTORS["pwdlib"].stored.replace("QOlwpw$", "QOlwp$")),
+        ("argon2id", VECTORS["pwdlib"].stored + "AA"),
+    ],
+)
+def test_what_contradicts_itself_verifies_nothing(name: str, stored: str) -> None:
+    assert not format_named(name, **LOW[name]).verify(stored, PASSWORD)
 
 
 def bent(stored: str, draw: st.DrawFn) -> str:

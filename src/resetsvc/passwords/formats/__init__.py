@@ -67,6 +67,6 @@ def recognise(stored: str | None) -> str | None:
 
     Nothing tells Flask-Security's double hash from the plain one inside: it is called by the name of that one.
     """
-    if not stored:
+    if stored is None:
         return None
     return next((reader.name for reader in _READERS if reader.recognises(stored)), None)

@@ -1,0 +1,79 @@
+"""The page of the documentation that says what the frameworks said. Pure: outcomes in, Markdown out."""
+
+from collections.abc import Iterable, Sequence
+
+from tests.conformance.cases import CASES
+from tests.conformance.kit import Outcome
+
+HEAD = """\
+# Conformance
+
+<!-- Written by `make conformance` from what the frameworks answered. Do not change it by hand. -->
+
+Beside each of these applications resetsvc reset a password, with `preset` and `url` as its whole description of the
+accounts (and what the first column names). Then the application itself was asked: `make conformance` does it again,
+and so does every run of the tests that finds the frameworks.
+
+| application (preset) | versions | database | made the account | tried | reset | logs in | hash kept | old one refused | sessions dead | second factor untouched | all else unchanged |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+MEANING = """
+What the columns say:
+
+- **made the account**: tables, three people, their sessions, tokens and second factors by the application; it let them in, and
+  refused a wrong password.
+- **tried**: `resetsvc accounts conform` on a third person, as an operator would: it verified the hash that the application
+  had made, wrote one, and put the old one back, by which the application let that person in again.
+- **reset**: resetsvc was asked for a reset, sent its mail, and took a new password by its link. The password holds
+  quotes, backslashes, spaces at both ends, and a letter in its composed and in its decomposed form: what forms, shells,
+  databases and normalisation like to change.
+- **logs in**, **old one refused**: by the application's own log-in.
+- **hash kept**: the log-in did not make the hash anew, as Django, Flask-Security, fastapi-users and WordPress do where its
+  form or its costs are not today's.
+- **sessions dead**: none of the person's sessions, remember-me cookies and tokens works any more; all of the others' do.
+- **second factor untouched**: what is stored of it is the same, octet for octet.
+- **all else unchanged**: every row of every table is as it was, octet for octet, but for what the preset says it
+  changes; and all of that was changed.
+
+## What is real
+
+| application | real |
+| --- | --- |
+"""
+
+
+def page(outcomes: Iterable[Outcome]) -> str:
+    return (
+        HEAD + "".join(map(_row, outcomes)) + MEANING + "".join(_line(case.name, case.real) for case in CASES)
+    )
+
+
+def _row(outcome: Outcome) -> str:
+    case = outcome.case
+    found = (
+        outcome.made,
+        outcome.tried,
+        outcome.reset,
+        outcome.logs_in,
+        outcome.hash_kept,
+        outcome.old_refused,
+        outcome.sessions_dead,
+        outcome.second_factor,
+        not outcome.stray,
+    )
+    described = "".join(f", `{name}`" for name in case.as_configured)
+    versions = ", ".join(f"{name} {version}" for name, version in outcome.versions.items())
+    return _line(f"{case.name} (`{case.preset}`{described})", versions, outcome.kind, *map(_word, found))
+
+
+def _word(found: bool) -> str:
+    return "yes" if found else "**no**"
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |\n"
+
+
+def all_well(outcomes: Sequence[Outcome]) -> bool:
+    return not any("**no**" in _row(outcome) for outcome in outcomes)
