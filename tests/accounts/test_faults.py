@@ -171,6 +171,10 @@ async def test_a_restart_of_the_server_is_survived(kind: str, opened: Opened, tm
     accounts = opened(url=database.url)
     account = await accounts.get("1")
     assert account is not None
+    # Connections that have died meanwhile are not handed to anybody.
+    await asyncio.to_thread(server.stop)
+    await asyncio.to_thread(server.start)
+    assert await accounts.get("1") == account
     await asyncio.to_thread(server.stop)
     try:
         async with asyncio.timeout(10):

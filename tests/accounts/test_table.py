@@ -11,7 +11,7 @@ from resetsvc.accounts.sql import Statements
 from resetsvc.accounts.table import TableAccounts
 from resetsvc.errors import CannotStore
 from tests.accounts.conftest import HASH, MAPPING, OLD, Opened
-from tests.accounts.databases import Database, insert
+from tests.accounts.databases import Database, database_name, insert
 
 ANN = "ann@example.com"
 Add = Callable[..., None]
@@ -159,6 +159,52 @@ async def test_the_language_of_an_account_is_read(opened: Opened, add: Add) -> N
     assert found["bob@example.com"].locale is None
 
 
+async def test_the_name_of_an_account_is_read(opened: Opened, add: Add) -> None:
+    add(1, ANN, remember="Ann Smith")
+    add(2, "bob@example.com", remember="")
+    columns = {"id": "id", "address": "email", "password": "password", "name": "remember"}
+    found = await opened(columns=columns).find([ANN, "bob@example.com"])
+    assert found[ANN].name == "Ann Smith"
+    assert found["bob@example.com"].name is None
+
+
+@pytest.mark.parametrize("kind", ["mariadb"])
+@pytest.mark.parametrize("type_of_it", ["BIT(1)", "TINYINT(1)", "BOOLEAN"])
+async def test_what_is_true_in_mariadb(
+    type_of_it: str, kind: str, opened: Opened, add: Add, database: Database
+) -> None:
+    database.do(f"ALTER TABLE members MODIFY is_active {type_of_it}")
+    add(1, ANN, is_active=True)
+    add(2, "bob@example.com", is_active=False)
+    found = await opened().find([ANN, "bob@example.com"])
+    assert found[ANN].active
+    assert not found["bob@example.com"].active
+
+
+@pytest.mark.parametrize("kind", ["mariadb"])
+async def test_a_column_of_bytes_is_read_as_text(
+    kind: str, opened: Opened, add: Add, database: Database
+) -> None:
+    database.do("ALTER TABLE members MODIFY password VARBINARY(250), MODIFY email VARBINARY(190)")
+    add(1, ANN)
+    accounts = opened(compare="exact")
+    assert set(await accounts.find([ANN])) == {ANN}
+    assert await change(accounts)
+
+
+@pytest.mark.parametrize("kind", ["mariadb"])
+async def test_ids_that_are_no_text_are_nobodys(
+    kind: str, opened: Opened, add: Add, database: Database
+) -> None:
+    """UUIDs as 16 bytes: what they would be changed into is found no more."""
+    add(1, ANN)
+    database.do("ALTER TABLE members DROP PRIMARY KEY, MODIFY id VARBINARY(16)")
+    database.do("UPDATE members SET id = x'0b0e5f6c6f0e4a518c551d5a0f1f6b01'")
+    assert not await opened().find([ANN])
+    database.do("UPDATE members SET id = 'a text'")
+    assert await change(opened(), "a text")
+
+
 async def change(accounts: TableAccounts, number: str = "1") -> bool:
     account = await accounts.get(number)
     assert account is not None
@@ -209,6 +255,40 @@ async def test_a_hash_that_differs_in_capitals_alone_is_another_one(
             assert (await connection.execute(swap)).rowcount == 1
     finally:
         await engine.dispose()
+
+
+async def test_an_address_that_changed_meanwhile_keeps_a_change_away(
+    opened: Opened, add: Add, database: Database
+) -> None:
+    """Between the look and the change there is a moment: so both are compared once more by the change itself."""
+    add(1, ANN)
+    mapping = read_mapping({**MAPPING, "filter": "is_active = true"}, url=database.url)
+    engine = open_engine(mapping.place)
+    try:
+        for after in ("email = 'ann@elsewhere.example'", "email = 'ann@example.com', is_active = FALSE"):
+            database.do(f"UPDATE members SET {after}")
+            async with engine.begin() as connection:
+                swap = Statements(mapping).swap(account_id="1", address=ANN, old=OLD, new="x")
+                assert (await connection.execute(swap)).rowcount == 0
+    finally:
+        await engine.dispose()
+    assert stored(database)["password"] == OLD
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+async def test_times_are_those_of_utc_wherever_the_database_is(
+    kind: str, opened: Opened, add: Add, database: Database
+) -> None:
+    database.do(f"ALTER DATABASE {database_name(database.url)} SET timezone = 'Asia/Tokyo'")
+    add(1, ANN)
+    database.do('ALTER TABLE "members" ADD "seen_at" TIMESTAMP WITH TIME ZONE')
+    assert await change(opened(effects=[{"set": {"changed_at": "{now}", "seen_at": "{now}"}}]))
+    (ages,) = database.do(
+        "SELECT abs(extract(epoch FROM (now() AT TIME ZONE 'UTC') - changed_at)) AS plain, "
+        "abs(extract(epoch FROM now() - seen_at)) AS zoned FROM members"
+    )
+    assert ages["plain"] < 60
+    assert ages["zoned"] < 60
 
 
 async def test_of_many_changes_at_once_one_wins(opened: Opened, add: Add, database: Database) -> None:

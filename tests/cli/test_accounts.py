@@ -120,3 +120,12 @@ def test_the_database_holds_no_password(resetsvc: Command) -> None:
     assert b"ann@example.com" in kept
     assert b"$argon2id$" in kept
     assert PASSWORD.encode() not in kept
+
+
+def test_the_built_in_table_is_left_alone_while_accounts_are_elsewhere(resetsvc: Command) -> None:
+    resetsvc.set(accounts_url="sqlite:///shop.db", accounts_preset="django")
+    result = resetsvc(
+        "accounts", "add", "ann@example.com", "--password-stdin", stdin="four unrelated words here"
+    )
+    assert result.exit_code == 2
+    assert "accounts are elsewhere" in result.stderr

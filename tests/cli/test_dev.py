@@ -76,6 +76,16 @@ async def test_dev_shows_a_whole_reset_with_nothing_configured(tmp_path: Path) -
     assert link[0] not in dev.said
 
 
+async def test_dev_keeps_away_from_the_accounts_of_an_application(tmp_path: Path) -> None:
+    port, mailbox, smtp = free_ports(3)
+    env = BARE | {"RESETSVC_ACCOUNTS_URL": "sqlite:///shop.db", "RESETSVC_ACCOUNTS_PRESET": "django"}
+    async with running("dev", *options(port, mailbox, smtp), env=env, cwd=tmp_path) as dev:
+        await dev.until(lambda said: "Ctrl+C" in said)
+        async with httpx.AsyncClient() as client:
+            await client.post(f"http://127.0.0.1:{port}/reset-password", data={"email": "demo@example.com"})
+        await dev.until(lambda said: "verdict=sent" in said)
+
+
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_a_taken_port_is_named_with_the_option_that_chooses_another(index: int, resetsvc: Command) -> None:
     ports = free_ports(3)

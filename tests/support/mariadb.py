@@ -30,8 +30,9 @@ FAST = (
 class Server:
     """MariaDB as Debian has it, in a folder of its own, on a socket. Where the tests run as root, it runs as nobody."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
+        self._options = options or ("--skip-networking",)
         self.socket = folder / "socket"
         self._as = "nobody" if os.geteuid() == 0 else None
         if self._as is not None:
@@ -70,7 +71,7 @@ class Server:
                     f"--socket={self.socket}",
                     f"--pid-file={self.folder / 'pid'}",
                     f"--tmpdir={self.folder}",
-                    "--skip-networking",
+                    *self._options,
                     *FAST,
                 ],
                 stdout=said,

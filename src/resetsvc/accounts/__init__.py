@@ -20,6 +20,7 @@ class Account:
     active     -- False: no mail is sent, and open links do not work
     credential -- an opaque text that changes whenever the password or the address does; an open link dies with it
     locale     -- the language of its mails, if on record
+    name       -- what its owner is called, if on record: no part of a good password
     """
 
     id: str
@@ -27,6 +28,7 @@ class Account:
     active: bool
     credential: str = field(repr=False)
     locale: str | None = None
+    name: str | None = field(default=None, repr=False)
 
 
 class Accounts(Protocol):

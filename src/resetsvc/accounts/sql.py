@@ -16,7 +16,7 @@ from resetsvc.accounts.parts import Condition, Effect
 from resetsvc.accounts.place import Kind
 from resetsvc.accounts.values import filled
 
-LONGEST_LIST = 500  # addresses in one statement; SQLite's older versions take 999 parameters
+LONGEST_LIST = 500  # addresses in one statement: as long as a text that a server reads gladly
 _OPTIONAL = ("active", "locale", "name")
 
 

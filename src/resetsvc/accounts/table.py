@@ -124,7 +124,7 @@ class TableAccounts:
         row = await self._row(account.id)
         if row is None or _account(row).credential != account.credential:
             return False
-        who = {"account_id": row["id"], "address": row["address"]}
+        who = _as_stored(row)
         async with self._engine.connect() as connection, connection.begin() as change:
             swapped = await connection.execute(
                 self._statements.swap(**who, old=_text(row["password"]), new=sealed)
@@ -141,7 +141,7 @@ class TableAccounts:
         row = await self._any_row(account_id)
         if row is None:
             return False
-        who = {"account_id": row["id"], "address": row["address"]}
+        who = _as_stored(row)
         async with self._engine.begin() as connection:
             return (await connection.execute(self._statements.swap(**who, old=stored, new=old))).rowcount == 1
 
@@ -194,7 +194,7 @@ class TableAccounts:
         for row in rows:
             address = _canonical(row["address"])
             if address not in wanted or (
-                self._description.compare == "exact" and row["lookup"] not in written_forms(address)
+                self._description.compare == "exact" and _text(row["lookup"]) not in written_forms(address)
             ):
                 continue
             by_address[address].append(row)
@@ -206,6 +206,15 @@ class TableAccounts:
         }
 
 
+def _as_stored(row: Row) -> dict[str, Any]:
+    """What tells a row in a statement. aiomysql cannot hand bytes over; as text they are compared all the same."""
+    found = row["id"]
+    return {
+        "account_id": _text(found) if isinstance(found, bytes) else found,
+        "address": _text(row["address"]),
+    }
+
+
 def _canonical(address: object) -> str:
     try:
         return parse_address(_text(address))
@@ -214,8 +223,15 @@ def _canonical(address: object) -> str:
 
 
 def _is_usable(row: Row) -> bool:
-    """Whether there is a password at all, and an address to write to: not for social log-ins, nor after `!` of Django."""
-    return recognise(_text(row["password"])) is not None and _canonical(row["address"]) != ""
+    """Whether there is a password at all, and an address to write to: not for social log-ins, nor after `!` of Django.
+
+    And an id that is text or a number: bytes that are neither could not be told in one.
+    """
+    return (
+        recognise(_text(row["password"])) is not None
+        and _canonical(row["address"]) != ""
+        and "\ufffd" not in _text(row["id"])
+    )
 
 
 def _account(row: Row) -> Account:
@@ -228,6 +244,7 @@ def _account(row: Row) -> Account:
         active=_truth(row.get("active", True)),
         credential=_credential(row),
         locale=locale if isinstance(locale, str) and 0 < len(locale) <= LONGEST_LOCALE else None,
+        name=_text(row.get("name")) or None,
     )
 
 

@@ -86,6 +86,10 @@ def read_password() -> str:
 
 def _with_accounts(work: Callable[[BuiltinAccounts], Awaitable[bool]]) -> bool:
     async def opened(settings: Settings, store: Store) -> bool:
+        if settings.accounts is not None:
+            raise click.UsageError(
+                "accounts are elsewhere, as [accounts] says: the built-in table is not in use"
+            )
         hasher = Hasher.from_settings(settings)
         try:
             return await work(BuiltinAccounts(store, hasher, Clock()))

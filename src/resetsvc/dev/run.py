@@ -80,7 +80,8 @@ def _settings(data_dir: Path, port: int, smtp_port: int) -> Settings:
     }
     given = {name for name in defaults if f"RESETSVC_{name.upper()}" in os.environ}
     own |= {name: value for name, value in defaults.items() if name not in given}
-    settings = load_settings(**own)
+    # The demo account is in the built-in table, and nobody's real accounts are for a demo.
+    settings = load_settings(**own, accounts=None, accounts_url=None, accounts_preset=None)
     _write_config(data_dir / CONFIG_NAME, own)
     return settings
 
