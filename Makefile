@@ -60,7 +60,7 @@ examples: ## Install what the samples for Node.js need, so that their tests run,
 fuzz: $(VENV)/.test ## Throw hostile HTTP at the service for some minutes, new each time (FUZZ=10000: longer)
 	RESETSVC_TEST_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/hostile $(PYTEST_ARGS)
 
-bench: $(VENV)/.test $(BENCH_VENV)/.done ## Measure it all, beside what people do today, in about 13 minutes; ends in bench/results/ (needs wrk and postfix)
+bench: $(VENV)/.test $(BENCH_VENV)/.done ## Measure it all, beside what people do today, in about 20 minutes; ends in bench/results/ (needs wrk and postfix)
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 frameworks: $(FRAMEWORKS) ## Fetch the frameworks that the conformance kit puts beside resetsvc (1 minute)
@@ -69,7 +69,7 @@ conformance: $(VENV)/.test $(FRAMEWORKS) ## Reset beside every framework and wri
 	$(BIN)/python -m tests.conformance
 
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) $(BENCH_VENV) $(FRAMEWORKS_VENV) .frameworks tests/conformance/frameworks/node_modules .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) $(FRAMEWORKS_VENV) .frameworks examples/*/node_modules tests/conformance/frameworks/node_modules .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # What was installed is told by a file whose name says for what: running needs less than testing.
 $(VENV)/bin/python:

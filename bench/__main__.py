@@ -18,7 +18,7 @@ from bench.harness.machine import (
 )
 
 RESULTS = Path(__file__).parent / "results"
-ON_ALL_CORES = {"J", "L"}  # the figures whose programs may use all of them, as their docstrings say
+ON_ALL_CORES = {"J", "L", "M", "N"}  # the figures whose programs may use all of them, as their docstrings say
 
 
 def main() -> int:

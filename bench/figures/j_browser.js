@@ -18,6 +18,12 @@
   observer.observe({ type: "first-input", buffered: true });
   addEventListener("pagehide", () => keep(observer.takeRecords()));
 
+  // A heading that a script of the page puts there after the click is the confirmation, too.
+  new MutationObserver(() => {
+    if (sessionStorage.getItem(CLICK) === null) return;
+    for (const heading of document.querySelectorAll("h1:not([elementtiming])")) heading.setAttribute("elementtiming", "confirmation");
+  }).observe(document, { childList: true, subtree: true });
+
   // The system's time of the click, on a clock that both pages share.
   addEventListener("click", (event) => {
     sessionStorage.setItem(CLICK, performance.timeOrigin + event.timeStamp);
@@ -52,7 +58,7 @@
     };
   };
 
-  // Has a script send the form: "fetch", or "blocking" by a synchronous XMLHttpRequest.
+  // Has a script send the form, whatever the page itself would do: "fetch", or "blocking" by a synchronous XMLHttpRequest.
   window.benchSendBy = (how) => {
     const form = document.querySelector("form");
     const confirm = () => {
@@ -61,8 +67,9 @@
       heading.textContent = "Look into your inbox";
       form.replaceWith(heading);
     };
-    form.addEventListener("submit", async (event) => {
+    addEventListener("submit", async (event) => {
       event.preventDefault();
+      event.stopImmediatePropagation();
       const body = new URLSearchParams(new FormData(form));
       form.querySelector("button").disabled = true;
       if (how === "fetch") {
@@ -75,6 +82,6 @@
         request.send(body);
         if (request.status === 200) confirm();
       }
-    });
+    }, { capture: true });
   };
 })();

@@ -7,9 +7,10 @@ tells nothing of an event that took less than 16 ms except for the first one, wh
 before it has painted again, there is no INP: how often that was is told.
 
 Beside them a bare page: a form and a heading without a style, answered by a dozen lines in the harness itself. It takes
-what this browser on this machine takes for going from one page to another, whatever the server does. The forms are
-also sent by a script that uses `fetch`, as a front end of one's own would (resetsvc's own page has no script that sends),
-and, as a control that INP can be seen to move, by one that blocks (a synchronous XMLHttpRequest).
+what this browser on this machine takes for going from one page to another, whatever the server does. resetsvc's page
+sends its form by a script of its own, where scripts run; it is measured without that as well. All forms are also sent by a
+few lines of the harness that use `fetch`, as a front end of one's own would, and, as a control that INP can be seen to
+move, by some that block (a synchronous XMLHttpRequest).
 """
 
 import asyncio
@@ -45,10 +46,11 @@ _PATIENCE = 30_000  # ms for one page
 _AT_ONCE = 10
 _SCRIPT = Path(__file__).with_suffix(".js").read_text("utf-8")
 
-Way = Literal["page", "fetch", "blocking"]
+Way = Literal["page", "plain", "fetch", "blocking"]
 WAYS: dict[Way, str] = {
-    "page": "the browser sends the form",
-    "fetch": "a script sends it by fetch",
+    "page": "the page as it is",
+    "plain": "without the page's script",
+    "fetch": "sent by fetch, for comparison",
     "blocking": "control: a script that blocks",
 }
 
@@ -116,7 +118,7 @@ def measure(bench: Bench) -> Result:
             result.add(who, "INP, median", seen.inp_median, "ms", told)
             result.add(who, "INP, worst", seen.inp_max, "ms", told)
     for seen in figures:
-        if not seen.who.startswith("resetsvc") or seen.way == "blocking":
+        if not seen.who.startswith("resetsvc") or seen.way != "page":
             continue
         who = f"{seen.who}, {WAYS[seen.way]}"
         result.goals += [
@@ -148,14 +150,14 @@ def _lesson(found: dict[tuple[str, Way], Seen]) -> list[str]:
     if not reported or not controls:
         return []
     slowest = max(seen.painted_median for seen in waiting)
-    bare, scripted = found["bare page", "page"], found["resetsvc", "fetch"]
+    bare, scripted = found["bare page", "page"], found["resetsvc", "page"]
     return [
         f"A form whose mail is sent in the request keeps a person waiting for {slowest:,.0f} ms, and its INP is "
         f"{max(reported):.0f} ms at worst all the same: INP ends with the next paint of the page that was clicked, "
         "which does not wait for the answer. So the time until the confirmation moves, and INP does not, "
         f"unless a script blocks the page until the answer is there (up to {max(controls):,.0f} ms in the control).",
         f"Going from one page to another takes this browser, so slowed, {bare.painted_median:.0f} ms even where both are "
-        f"bare (the slowest: {bare.painted_max:.0f} ms). Without going to another page, by fetch, resetsvc's confirmation "
+        f"bare (the slowest: {bare.painted_max:.0f} ms). Without going to another page, resetsvc's confirmation "
         f"is there after {scripted.painted_median:.0f} ms.",
     ]
 
@@ -197,8 +199,15 @@ async def measure_in_browser(
             for way, words in WAYS.items():
                 if way == "blocking" and "hung" in site.title:
                     continue
+                if way == "plain" and not site.title.startswith("resetsvc"):
+                    continue  # the others' pages have no script
                 report_progress(f"{site.title}: {words}")
-                count = {"page": repeats, "fetch": (repeats + 1) // 2, "blocking": controls}[way]
+                count = {
+                    "page": repeats,
+                    "plain": (repeats + 1) // 2,
+                    "fetch": (repeats + 1) // 2,
+                    "blocking": controls,
+                }[way]
                 if site.waits:
                     count = 1 if way == "blocking" else min(count, REPEATS_WAITING)
                 samples = [await _sample(browser, site, way, next(numbers)) for _ in range(count)]
@@ -249,15 +258,17 @@ async def _chromium() -> AsyncIterator[Any]:
 async def _opened(browser: Any, site: Site, way: Way, number: int) -> Any:
     """The site's page in a profile of its own, with an address in its field: all that is left to do is to click."""
     # Our own policy forbids scripts of others, which this one is.
-    context = await browser.new_context(bypass_csp=way != "page")
+    context = await browser.new_context(bypass_csp=way in ("fetch", "blocking"))
     context.set_default_timeout(_PATIENCE)
+    if way == "plain":
+        await context.route("**/static/*.js*", lambda route: route.abort())
     await context.add_init_script(_SCRIPT)
     page = await context.new_page()
     devtools = await context.new_cdp_session(page)
     await devtools.send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
     await page.goto(site.ask_url)
     await page.fill("input[name=email]", f"user{number:06d}@bench.example")
-    if way != "page":
+    if way in ("fetch", "blocking"):
         await page.evaluate("how => benchSendBy(how)", way)
     return page
 

@@ -26,6 +26,8 @@ from resetsvc.dispatch.gatekeeper import Gatekeeper
 from resetsvc.dispatch.outcomes import Outcome
 from resetsvc.dispatch.supervisor import Supervisor
 from resetsvc.errors import CannotStore, ResetError, SetupError
+from resetsvc.events import Events
+from resetsvc.events.poster import posting
 from resetsvc.i18n import Languages
 from resetsvc.intake import DISK_RESERVE, Intake
 from resetsvc.letters import short_id
@@ -95,7 +97,8 @@ async def open_service(
         stack.push_async_callback(store.close)
         if clock is None:
             clock = await stack.enter_async_context(clock_of(store))
-        trail = Trail(store, settings.keys, clock)
+        events = None if settings.events_url is None else Events(settings.keys[-1], clock)
+        trail = Trail(store, settings.keys, clock, on_record=None if events is None else events.on_record)
         await trail.start()
         stack.push_async_callback(trail.close)
 
@@ -149,6 +152,7 @@ async def open_service(
                     lanes=settings.smtp_connections,
                     lease=lease,
                     on_outcome=on_outcome,
+                    on_ended=None if events is None else events.on_ended,
                 ),
                 store,
                 outbox,
@@ -160,6 +164,8 @@ async def open_service(
             await supervisor.start()
             stack.push_async_callback(supervisor.stop)
             await store.listen(supervisor.wake)
+            if events is not None:
+                await stack.enter_async_context(posting(events, store, clock, settings))
 
         intake = Intake(
             store,

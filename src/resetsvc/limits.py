@@ -13,7 +13,7 @@ from limits.errors import StorageError
 from limits.storage import storage_from_string
 
 from resetsvc.client_address import limit_key
-from resetsvc.errors import SetupError, TooManyRequests
+from resetsvc.errors import TooManyRequests, WrongSettings
 
 PATIENCE = 0.5  # seconds that the shared storage gets for an answer
 LEAVE_ALONE = 2.0  # seconds that it is not asked after it gave none: no other request waits for the same
@@ -85,8 +85,10 @@ def open_storage(url: str) -> Storage:
     if url == "memory://":
         return CalmMemoryStorage()
     if find_spec("redis") is None and find_spec("coredis") is None:
-        raise SetupError(
-            "RESETSVC_LIMIT_STORAGE_URL names a Redis, and its driver is missing: pip install 'resetsvc[redis]'"
+        raise WrongSettings(
+            [
+                "RESETSVC_LIMIT_STORAGE_URL names a Redis, and its driver is missing: pip install 'resetsvc[redis]'"
+            ]
         )
     if url.startswith("unix://"):
         url = f"redis+{url}"

@@ -11,6 +11,7 @@ from resetsvc.dispatch.outcomes import Outcome
 from resetsvc.letters import State
 from resetsvc.relay.relays import Outbox
 from resetsvc.relay.verdict import Verdict
+from resetsvc.store import events
 from resetsvc.store import letters as sql
 from resetsvc.store.database import Store
 
@@ -67,6 +68,12 @@ class Metrics:
             "Age of the letter that has waited longest; 0 if none waits.",
             registry=registry,
         )
+        self._events = Gauge(
+            "resetsvc_events",
+            "Events that the application was not told of yet (waiting), or in vain (failed).",
+            ["state"],
+            registry=registry,
+        )
         self._relay_up = Gauge(
             "resetsvc_relay_up", "1 while the relay takes letters, else 0.", ["relay"], registry=registry
         )
@@ -96,6 +103,9 @@ class Metrics:
             self._letters.labels(state).set(by_state.get(state, 0))
         oldest = await store.read(sql.oldest_waiting)
         self._oldest.set(0 if oldest is None else max(0.0, self._clock.now() - oldest))
+        waiting, failed = await store.read(events.count_events)
+        self._events.labels("waiting").set(waiting)
+        self._events.labels("failed").set(failed)
         for relay in outbox.status():
             self._relay_up.labels(relay.name).set(relay.up)
             self._lanes.labels(relay.name).set(relay.open_lanes)

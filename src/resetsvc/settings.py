@@ -43,7 +43,9 @@ from resetsvc.accounts.mapping import Mapping as AccountsMapping
 from resetsvc.addresses import parse_address
 from resetsvc.errors import AddressRefused, WrongSettings
 from resetsvc.relay.url import RelayAddress, parse_relay_url
+from resetsvc.storage_url import parse_storage_url
 from resetsvc.store.address import parse_address as parse_postgres_address
+from resetsvc.webhooks import parse_secret
 
 PREFIX = "RESETSVC_"
 # Read by this module or by the test suite, and no settings of the service.
@@ -133,6 +135,14 @@ class Settings(BaseSettings):
         None,
         description="Where to ask whether a new password is known from a breach, such as `https://api.pwnedpasswords.com/range`; it learns five digits of a hash. Needs the extra `breach`. None: nobody is asked.",
     )
+    events_url: str | None = Field(
+        None,
+        description="Where the application is told of mails that were sent or failed, of resets that were stopped and of passwords that were changed: `https://…` (`http://` only for loopback). Needs the extra `webhook`. None: it is not told.",
+    )
+    events_secret: Secrets = Field(
+        (),
+        description="Signs what is told there: `whsec_` and the base64 of 24 to 64 random bytes; several, separated by spaces, while one takes another's place.",
+    )
     argon2_memory: int = Field(19456, ge=8192, le=4194304, description="KiB of memory for one Argon2id hash.")
     argon2_time: int = Field(2, ge=1, le=100, description="Passes of Argon2id over that memory.")
     argon2_parallelism: int = Field(1, ge=1, le=64, description="Lanes of Argon2id.")
@@ -212,7 +222,7 @@ class Settings(BaseSettings):
             raise ValueError("is no table")
         return read_accounts(described, url=url and url.get_secret_value(), preset_name=preset)
 
-    @field_validator("secret_key_fallbacks", "smtp_url", "cors_origins", mode="before")
+    @field_validator("secret_key_fallbacks", "smtp_url", "cors_origins", "events_secret", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -275,6 +285,22 @@ class Settings(BaseSettings):
         if value:
             _safe_url(value)
         return value or None
+
+    @field_validator("events_url")
+    @classmethod
+    def _is_events_url(cls, value: str | None) -> str | None:
+        if value:
+            _safe_url(value, "what is told there is nobody else's to read")
+            if "#" in value:
+                raise ValueError("ends before any #")
+        return value or None
+
+    @field_validator("events_secret")
+    @classmethod
+    def _are_webhook_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for secret in value:
+            parse_secret(secret.get_secret_value())
+        return value
 
     @field_validator("breach_url")
     @classmethod
@@ -349,11 +375,7 @@ class Settings(BaseSettings):
     @field_validator("limit_storage_url")
     @classmethod
     def _is_storage(cls, value: str) -> str:
-        if value != "memory://" and not value.startswith(
-            ("redis://", "rediss://", "unix://", "redis+unix://")
-        ):
-            raise ValueError("is not memory:// or redis://…")
-        return value
+        return parse_storage_url(value)
 
     @field_validator("templates", "locales", mode="before")
     @classmethod
@@ -439,6 +461,10 @@ def load_settings(**overrides: object) -> Settings:
         problems.append(".env or the file named by RESETSVC_CONFIG is not UTF-8 text")
     else:
         problems += _keys_known_to_all(settings)
+        if settings.events_url and not settings.events_secret:
+            problems.append(
+                f"{PREFIX}EVENTS_SECRET is missing: {PREFIX}EVENTS_URL is told nothing that is not signed"
+            )
     problems += _keys_that_others_can_read(overrides)
     if problems:
         raise WrongSettings(sorted(set(problems)))
@@ -553,7 +579,7 @@ def _keys_that_others_can_read(given: Collection[str]) -> list[str]:
     with contextlib.suppress(OSError, ValueError):
         files.append((config or "", tomllib.loads(Path(config or "").read_text("utf-8"))))
     problems = []
-    for name in ("secret_key", "secret_key_fallbacks", "accounts_url", "accounts"):
+    for name in ("secret_key", "secret_key_fallbacks", "events_secret", "accounts_url", "accounts"):
         if name in given or f"{PREFIX}{name}".lower() in environment:
             continue
         file = next((file for file, found in files if name in found and _is_secret(name, found[name])), None)

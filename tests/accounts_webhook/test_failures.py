@@ -283,6 +283,25 @@ async def test_what_a_swap_takes_in_all_is_bounded_and_not_each_of_its_steps(
     assert endpoint.types()[:3] == ["find", "get", "swap"]
 
 
+async def test_a_connection_that_does_not_come_about_is_given_up_before_an_answer_would_be(
+    endpoint: AccountsEndpoint, connect: Connect
+) -> None:
+    """It speaks no TLS, and waits for words that never come: as a firewall does that drops what it does not like."""
+    failed_after: list[float] = []
+
+    def chance() -> float:  # a coin is tossed for the pause after each failure
+        failed_after.append(time.monotonic() - began)
+        return 0.0
+
+    accounts = connect(url=endpoint.url.replace("http:", "https:"), clock=Clock(chance=chance))
+    began = time.monotonic()
+    with capture_logs() as records, pytest.raises(CannotStore):
+        await accounts.find([ANN])
+    assert {record["why"] for record in records if record["event"] == FAILED} == {"ConnectTimeout"}
+    assert 0.3 * FIND_WITHIN < failed_after[0] < 0.6 * FIND_WITHIN
+    assert failed_after[-1] < FIND_WITHIN + 1
+
+
 async def test_no_attempt_takes_longer_than_is_set(endpoint: AccountsEndpoint, connect: Connect) -> None:
     accounts = connect(timeout=0.2)
     endpoint.manner = "dripping"
@@ -361,7 +380,7 @@ async def test_a_question_that_is_refused_is_no_failure_of_the_endpoint(
     endpoint: AccountsEndpoint, accounts: WebhookAccounts
 ) -> None:
     endpoint.add(ANN)
-    endpoint.refuses = BOB
+    endpoint.refuses = {BOB}
     for _ in range(10):
         with pytest.raises(CannotStore):
             await accounts.find([BOB])

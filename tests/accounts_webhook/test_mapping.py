@@ -29,9 +29,9 @@ def test_several_secrets_are_a_list_or_separated_by_spaces(secret: object) -> No
 
 
 def test_a_hash_that_is_wanted_has_a_format_and_its_costs() -> None:
-    wanted = mapping(hash={"format": "bcrypt", "cost": 12}).hash
+    wanted = mapping(hash={"format": "bcrypt", "rounds": 12}).hash
     assert wanted is not None
-    assert (wanted.format, wanted.costs) == ("bcrypt", {"cost": 12})
+    assert (wanted.format, wanted.costs) == ("bcrypt", {"rounds": 12})
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,11 @@ def test_an_endpoint_is_reached_by_https_or_on_this_machine(url: str) -> None:
         ({"secret": 5}, "valid tuple"),
         ({"timeout": 0}, "greater than 0"),
         ({"timeout": 60}, "less than or equal to 8"),
-        ({"hash": {"cost": 12}}, "Field required"),
+        ({"hash": {"rounds": 12}}, "Field required"),
+        ({"hash": {"format": "md5"}}, "there is no hash format 'md5'"),
+        ({"hash": {"format": "bcrypt", "salt": "planted"}}, "the hash format bcrypt has no 'salt'"),
+        ({"hash": {"format": "bcrypt", "rounds": 400}}, "the hash format bcrypt: "),
+        ({"hash": {"format": "flask_security"}}, "the hash format flask_security: "),
         ({"hash": "bcrypt"}, "HashWanted"),
         ({"table": "users"}, "not permitted"),
     ],
@@ -83,4 +87,6 @@ def test_what_is_wrong_is_told_without_being_shown(table: dict[str, Any], says: 
 
 
 def test_it_does_not_show_its_secret() -> None:
-    assert SECRET not in repr(mapping()) + str(mapping().model_dump())
+    salted = mapping(hash={"format": "flask_security", "password_salt": "planted salt, long enough 123"})
+    for shown in (SECRET, "planted"):
+        assert shown not in repr(salted)

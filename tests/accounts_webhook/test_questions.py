@@ -1,6 +1,7 @@
 """What the application is asked, and what becomes of its answers."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from resetsvc.accounts import Account, Accounts
 from resetsvc.accounts.webhook import WebhookAccounts
@@ -74,19 +75,35 @@ async def test_an_address_that_is_refused_holds_up_nobody_else(
     asked = [f"person{number}@example.com" for number in range(40)]
     for address in asked:
         endpoint.add(address)
-    endpoint.refuses = asked[17]
+    endpoint.refuses = {asked[17]}
     assert set(await accounts.find(asked)) == set(asked) - {asked[17]}
     assert len(endpoint.questions) <= 2 * 6 + 1
 
 
-async def test_where_every_address_is_refused_nobody_is_called_unknown(
-    endpoint: AccountsEndpoint, accounts: WebhookAccounts
+@pytest.mark.parametrize("begin", ["a0", "z"])
+async def test_many_that_are_refused_hold_up_nobody_else_either(
+    endpoint: AccountsEndpoint, accounts: WebhookAccounts, begin: str
 ) -> None:
+    """As where somebody types them on purpose, so that they come first or last in the alphabet."""
+    odd = {f"{begin}{number:03}@example.com" for number in range(30)}
+    asked = sorted(odd | {ANN, BOB})
     endpoint.add(ANN)
+    endpoint.refuses = odd
+    with capture_logs() as records:
+        assert set(await accounts.find(asked)) == {ANN}
+    (told,) = [record for record in records if record["event"].startswith("the accounts endpoint refuses")]
+    assert told["addresses"] == len(odd)
+
+
+@pytest.mark.parametrize("letters", [1, 2, 3, 15, 16, 100, 500])
+async def test_where_every_address_is_refused_nobody_is_called_unknown(
+    endpoint: AccountsEndpoint, accounts: WebhookAccounts, letters: int
+) -> None:
     endpoint.manner = "400"
-    for asked in ([ANN], [ANN, BOB]):
-        with pytest.raises(CannotStore):
-            await accounts.find(asked)
+    with pytest.raises(CannotStore):
+        await accounts.find([f"{number}@example.com" for number in range(letters)])
+    assert len(endpoint.questions) <= 31
+    endpoint.add(ANN)
     endpoint.manner = "well"
     assert set(await accounts.find([ANN])) == {ANN}
 

@@ -17,6 +17,8 @@ from resetsvc.accounts.webhook import WebhookAccounts
 from resetsvc.accounts.webhook_openapi import document
 from resetsvc.app import create_app
 from resetsvc.clock import Clock
+from resetsvc.passwords.formats import format_named
+from resetsvc.passwords.hashing import Hasher
 from resetsvc.testing import Mailbox, make_settings
 from tests.accounts_webhook.samples import DEMO, OLD_PASSWORD, SAMPLES, Sample, flask_sample, running_sample
 from tests.support.accounts_endpoint import OTHER_SECRET, SECRET
@@ -194,18 +196,18 @@ async def test_sessions_end_with_the_old_password(tmp_path: Path) -> None:
 
 
 async def test_a_hash_in_the_applications_own_format_is_taken_as_it_is(tmp_path: Path) -> None:
-    from werkzeug.security import generate_password_hash
-
+    hasher = Hasher.from_settings(make_settings(tmp_path))
     async with running_sample("flask", tmp_path) as sample:
 
         async def seal(password: str) -> str:
-            return generate_password_hash(password)
+            return await hasher.hash_as(format_named("werkzeug_scrypt"), password)
 
         accounts = WebhookAccounts(sample.endpoint, [SECRET], Clock(), seal=seal)
         account = (await accounts.find([DEMO]))[DEMO]
         assert await accounts.swap(None, account, await accounts.seal(NEW_PASSWORD))
         assert await sample.lets_in(NEW_PASSWORD)
         await accounts.close()
+    hasher.close()
 
 
 async def test_who_has_no_password_or_two_accounts_gets_no_mail(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ async def test_the_history_does_not_hold_the_token(page: Page, service: ResetSer
         await page.go_back()
         visited.append(page.url)
     assert set(visited) == {service.ask_url}, visited
+    await see_heading(page, "Reset your password")
     entries = await (await page.context.new_cdp_session(page)).send("Page.getNavigationHistory")
     assert len(entries["entries"]) >= 4
     assert not [entry for entry in entries["entries"] if mail.token in entry["url"]]

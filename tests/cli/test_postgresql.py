@@ -116,6 +116,24 @@ def test_a_role_without_permissions_is_told_what_it_lacks(resetsvc: Command, url
     postgres.run_sql(url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
+def test_a_wrong_password_is_told_as_such_and_not_repeated(resetsvc: Command) -> None:
+    server = postgres.own_server()
+    postgres.run_sql(server.url(), "CREATE DATABASE guarded", postgres.create_role("guarded"))
+    postgres.run_sql(server.url("guarded"), "GRANT ALL ON SCHEMA public TO guarded")
+    server.ask_for_password("guarded")
+    resetsvc.set(database_url=postgres.as_role(server.url("guarded"), "guarded"))
+    assert resetsvc("migrate").exit_code == 0
+    resetsvc.set(database_url=postgres.as_role(server.url("guarded"), "guarded", "mellon123"))
+    for command in (["migrate"], *COMMANDS):
+        result = resetsvc(*command)
+        assert result.exit_code == 2, command
+        assert 'password authentication failed for user "guarded"' in last_line(result.stderr)
+        assert "mellon123" not in result.output
+    postgres.run_sql(
+        server.url(), "DROP DATABASE guarded WITH (FORCE)", "DROP OWNED BY guarded", "DROP ROLE guarded"
+    )
+
+
 class OldServer:
     """Says at once that it is PostgreSQL 12, and answers nothing else."""
 
@@ -150,17 +168,24 @@ async def test_a_server_that_is_too_old_is_told_its_version(tmp_path: Path) -> N
             assert "hunter2" not in ended.said
 
 
-async def test_a_missing_driver_is_told_with_what_to_install(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("driver", "setting", "extra"),
+    [
+        ("asyncpg", {"database_url": "postgresql://u:hunter2@localhost/resetsvc"}, "postgres"),
+        ("redis", {"limit_storage_url": "redis://u:hunter2@localhost"}, "redis"),
+    ],
+)
+async def test_a_missing_driver_is_told_with_what_to_install(
+    driver: str, setting: dict[str, str], extra: str, tmp_path: Path
+) -> None:
     """As in an installation without the extra: its import is answered as if it were not there."""
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as u\nfound = u.find_spec\n"
-        "u.find_spec = lambda name, *rest: None if name == 'asyncpg' else found(name, *rest)\n"
+        f"u.find_spec = lambda name, *rest: None if name == '{driver}' else found(name, *rest)\n"
     )
-    env = environment(tmp_path, database_url="postgresql://u:hunter2@localhost/resetsvc") | {
-        "PYTHONPATH": str(tmp_path)
-    }
-    ended = await run("serve", env=env, cwd=tmp_path)
+    env = environment(tmp_path, **setting) | {"PYTHONPATH": str(tmp_path)}
+    ended = await run("serve", "--bind", "127.0.0.1:0", env=env, cwd=tmp_path)
     assert ended.code == 2
-    assert "pip install 'resetsvc[postgres]'" in ended.err
+    assert f"pip install 'resetsvc[{extra}]'" in ended.err
     assert len(ended.err.splitlines()) == 1
     assert "hunter2" not in ended.said

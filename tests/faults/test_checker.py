@@ -16,6 +16,7 @@ from tests.faults.ledgers import (
     Blow,
     Ledgers,
     Letter,
+    Look,
     Mail,
     Request,
 )
@@ -219,14 +220,14 @@ def test_a_kill_at_another_time_excuses_nothing(at: float) -> None:
     assert copies(10.4, 20.4, blows=(kill(at),)) == [(Kind.DOUBLED, "L1")]
 
 
-@pytest.mark.parametrize("kind", ["stall", "lock"])
+@pytest.mark.parametrize("kind", ["stall", "lock", "database"])
 def test_a_kill_may_come_later_where_a_short_stall_or_lock_held_the_record_up(kind: str) -> None:
     short = Blow(kind, 10.5, 13.0)
     assert copies(10.4, 20.4, blows=(short, kill(13.5))) == []
     assert copies(10.4, 20.4, blows=(short, kill(15.0))) == [(Kind.DOUBLED, "L1")]
 
 
-@pytest.mark.parametrize("kind", ["stall", "lock"])
+@pytest.mark.parametrize("kind", ["stall", "lock", "database"])
 def test_a_stall_or_a_lock_excuses_a_copy_if_it_was_long_enough_to_lose_a_lease(kind: str) -> None:
     assert copies(10.4, 30.4, blows=(Blow(kind, 10.5, 25.0),)) == []
     assert copies(10.4, 30.4, blows=(Blow(kind, 10.5, 12.0),)) == [(Kind.DOUBLED, "L1")]
@@ -300,6 +301,27 @@ def test_a_mail_of_a_letter_that_was_dropped_is_a_phantom() -> None:
 def test_a_request_that_was_refused_must_not_be_stored() -> None:
     requests = [replace(ASKED, outcome=REFUSED, status=503)]
     assert found(replace(WELL, requests=requests)) == [(Kind.KEPT, "L1")]
+
+
+@pytest.mark.parametrize(("status", "away"), [(503, (9.0, 11.0)), (503, (10.05, 12.0))])
+def test_a_request_may_be_stored_though_it_was_refused_if_the_database_ended_meanwhile(
+    status: int, away: tuple[float, float]
+) -> None:
+    ledgers = replace(WELL, requests=[replace(ASKED, outcome=REFUSED, status=status)])
+    assert found(replace(ledgers, blows=[Blow("database", *away)])) == []
+
+
+@pytest.mark.parametrize(("status", "away"), [(429, (9.0, 11.0)), (503, (10.2, 12.0)), (503, (5.0, 9.9))])
+def test_no_other_refusal_is_excused_by_a_database_that_ended(status: int, away: tuple[float, float]) -> None:
+    ledgers = replace(WELL, requests=[replace(ASKED, outcome=REFUSED, status=status)])
+    assert found(replace(ledgers, blows=[Blow("database", *away)])) == [(Kind.KEPT, "L1")]
+
+
+def test_a_change_that_was_refused_may_have_happened_if_the_database_ended_meanwhile() -> None:
+    refused = replace(CHANGE, outcome=REFUSED, status=503)
+    ledgers = replace(CHANGED, requests=[ASKED, refused])
+    assert found(ledgers) == [(Kind.TORN, "request 2")]
+    assert found(replace(ledgers, blows=[Blow("database", 20.05, 21.0)])) == []
 
 
 def test_a_refusal_for_good_is_not_repeated() -> None:
@@ -392,3 +414,27 @@ def test_the_figures_tell_the_run() -> None:
 
 def test_a_finding_reads_as_a_line() -> None:
     assert str(Finding(Kind.LOST, "L1", "still queued at the end")) == "lost     L1: still queued at the end"
+
+
+# ---- held ----
+
+
+def looked(*looks: Look) -> list[tuple[Kind, str]]:
+    return found(replace(WELL, looks=looks))
+
+
+def test_a_letter_may_be_held_for_a_lease_and_until_somebody_looks() -> None:
+    assert looked(Look(10.0, 10.1, 0.0, {"L1": 20.1}), Look(22.0, 22.1, 0.0, {"L1": 20.1})) == []
+
+
+def test_a_letter_that_is_held_for_longer_than_a_lease_is_found_once() -> None:
+    look = Look(10.0, 10.1, 0.0, {"L1": 21.0})
+    assert looked(look, look) == [(Kind.HELD, "L1")]
+
+
+def test_a_letter_that_nobody_takes_over_is_found() -> None:
+    assert looked(Look(23.0, 23.1, 0.0, {"L1": 20.1})) == [(Kind.HELD, "L1")]
+
+
+def test_nobody_can_take_over_while_the_database_or_all_that_deliver_are_away() -> None:
+    assert looked(Look(23.0, 23.1, 22.0, {"L1": 20.1})) == []

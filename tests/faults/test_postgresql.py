@@ -1,4 +1,7 @@
-"""PostgreSQL that dies, and answers that are lost: what was answered is mailed, and nothing is answered that was not stored."""
+"""PostgreSQL that dies, stands still, becomes read-only or fails over, and answers that are lost.
+
+What was answered is mailed, and nothing is answered that was not stored.
+"""
 
 import asyncio
 import tempfile
@@ -14,10 +17,12 @@ import pytest
 from resetsvc import create_app
 from resetsvc.dispatch.dispatcher import LEASE
 from resetsvc.store import schema
+from resetsvc.store.address import ANSWER_TIMEOUT, CONNECT_TIMEOUT
 from resetsvc.testing import Mailbox, make_settings
 from tests.flow.conftest import ANN, NEW_PASSWORD, OLD_PASSWORD, Running, until
 from tests.support import postgres
 from tests.support.postgres_proxy import proxy_before
+from tests.support.redis import redis_server
 
 KILLS = 3
 
@@ -183,3 +188,133 @@ async def test_an_outcome_whose_answer_is_lost_makes_no_second_mail(url: str, tm
         assert (letter["state"], letter["attempts"]) == ("sent", 1)
         await running.past_all_letters()
         assert len(mailbox.mails) == 1
+
+
+async def test_while_nothing_passes_requests_are_refused_in_time_and_afterwards_nothing_is_missing_or_doubled(
+    url: str, tmp_path: Path
+) -> None:
+    """A network that swallows everything, with its connections open: no end is told, no error comes."""
+    mailbox = Mailbox()
+    async with (
+        proxy_before(url, tmp_path) as (proxy, through),
+        service(tmp_path, mailbox, database_url=through) as running,
+    ):
+        people = [f"a{n}@example.com" for n in range(12)]
+        for person in people:
+            await running.accounts.add(person, OLD_PASSWORD)
+        assert (await running.ask(people[0])).status_code == 200
+        await running.letters_finished(1)
+        began = time.perf_counter()
+        with proxy.standing_still():
+            answers = await asyncio.gather(*(running.ask(person) for person in people))
+            took = time.perf_counter() - began
+            assert {answer.status_code for answer in answers} == {503}
+            assert {answer.headers["Retry-After"] for answer in answers} == {"5"}
+        assert took < ANSWER_TIMEOUT + CONNECT_TIMEOUT + 2
+        await until(lambda: _accepted(running, people[0]), 30)
+        stored = Counter(row["address"] for row in await running.letters_finished(2))
+        await running.past_all_letters()
+        assert Counter(mail.recipient for mail in mailbox.mails) == stored
+        assert stored[people[0]] >= 2
+
+
+async def _accepted(running: Running, address: str) -> bool:
+    return (await running.ask(address)).status_code == 200
+
+
+async def test_a_primary_that_becomes_read_only_and_a_redis_that_is_gone_are_no_false_yes(
+    server: postgres.Server, url: str, tmp_path: Path
+) -> None:
+    def read_only(value: str) -> None:
+        statements = f"ALTER SYSTEM SET default_transaction_read_only = {value}", "SELECT pg_reload_conf()"
+        postgres.run_sql(f"{server.url()}&target_session_attrs=any", *statements)
+
+    mailbox = Mailbox()
+    async with (
+        redis_server(tmp_path) as redis,
+        service(
+            tmp_path, mailbox, database_url=url, limit_storage_url=redis.url, limit_per_client="1000/minute"
+        ) as running,
+    ):
+        await running.accounts.add(ANN, OLD_PASSWORD)
+        assert (await running.ask()).status_code == 200
+        await running.letters_finished(1)
+        try:
+            await asyncio.to_thread(read_only, "on")
+            await until(lambda: _refuses(running), 10)
+            known, unknown = await running.ask(), await running.ask("nobody@example.com")
+            await redis.stop()
+            without_redis = await running.ask()
+            told = [
+                (answer.status_code, await answer.get_data()) for answer in (known, unknown, without_redis)
+            ]
+            assert told[0][0] == 503
+            assert told[0] == told[1] == told[2]
+            assert (await running.client.get("/healthz")).status_code == 200
+            stored = len(await running.letters())
+        finally:
+            await asyncio.to_thread(read_only, "off")
+        await until(lambda: _accepted(running, ANN), 10)
+        assert len(await running.letters_finished(stored + 1)) == stored + 1
+        await running.past_all_letters()
+    assert len(mailbox.mails) == stored + 1
+
+
+async def _refuses(running: Running) -> bool:
+    return (await running.ask()).status_code == 503
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[postgres.Server, postgres.Server]]:
+    """A primary, and a standby that has everything before it is told to anybody."""
+    primary = postgres.Server(Path(tempfile.mkdtemp(prefix="resetsvc-pg-")))
+    standby = postgres.Server(Path(tempfile.mkdtemp(prefix="resetsvc-pg-")), standby_of=primary)
+    postgres.run_sql(
+        primary.url(), "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"
+    )
+    schema.upgrade(primary.url())
+    yield primary, standby
+    primary.remove()
+    standby.remove()
+
+
+async def test_after_a_failover_the_standby_has_all_that_was_answered_and_no_process_is_restarted(
+    pair: tuple[postgres.Server, postgres.Server], tmp_path: Path
+) -> None:
+    primary, standby = pair
+    both = f"postgresql://postgres@/postgres?host={primary.folder},{standby.folder}"
+    mailbox = Mailbox()
+    answered: Counter[str] = Counter()
+    stop = asyncio.Event()
+    async with (
+        service(tmp_path, mailbox, database_url=both, dispatch=False) as accepting,
+        service(tmp_path, mailbox, database_url=both) as delivering,
+    ):
+        people = [f"a{n}@example.com" for n in range(8)]
+        for person in people:
+            await accepting.accounts.add(person, OLD_PASSWORD)
+
+        async def ask(person: str) -> None:
+            while not stop.is_set():
+                answered[person] += (await accepting.ask(person)).status_code == 200
+
+        async def answers(wanted: int) -> bool:
+            return answered.total() >= wanted
+
+        asking = [asyncio.create_task(ask(person)) for person in people]
+        await until(lambda: answers(80), 30)
+        await asyncio.to_thread(primary.kill)
+        await asyncio.to_thread(standby.promote)
+        before = answered.total()
+        await until(lambda: answers(before + 80), 30)
+        stop.set()
+        await asyncio.gather(*asking)
+
+        async def all_done() -> bool:
+            return all(row["finished_at"] is not None for row in await delivering.letters())
+
+        await until(all_done, 30)
+        stored = Counter(row["address"] for row in await delivering.letters())
+    mailed = Counter(mail.recipient for mail in mailbox.mails)
+    assert all(stored[person] >= answered[person] for person in people), "answered, and not on the standby"
+    assert all(mailed[person] >= stored[person] for person in people), "stored, and not mailed"

@@ -23,7 +23,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 
 EVERYWHERE = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -196,13 +196,17 @@ async def test_http_on_loopback_promises_no_https(start: Start) -> None:
 async def test_static_files_are_cached_for_good_and_named_by_their_content(running: Running) -> None:
     page = await text_of(await running.client.get("/reset-password"))
     addresses = re.findall(r'(?:href|src)="(/static/[^"]+)"', page)
-    assert len(addresses) == 2
+    assert len(addresses) == 3
     for address in addresses:
         assert re.search(r"\?v=[0-9a-f]{12}$", address)
         answer = await running.client.get(address)
         assert answer.status_code == 200
         assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
-        assert answer.headers["Content-Type"].partition(";")[0] in ("text/css", "image/svg+xml")
+        assert answer.headers["Content-Type"].partition(";")[0] in (
+            "text/css",
+            "text/javascript",
+            "image/svg+xml",
+        )
         assert len(await body_of(answer)) > 100
 
 

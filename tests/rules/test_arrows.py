@@ -28,7 +28,7 @@ DOORS = {
     "click": {"resetsvc.cli", "resetsvc.dev.run"},
     "databases": {"resetsvc.store.sqlite", "resetsvc.store.postgres"},
     # Two that ask others: each with bounds and certificates of its own, and neither is loaded where it is not set.
-    "httpx": {"resetsvc.passwords.breach", "resetsvc.accounts.webhook_endpoint"},
+    "httpx": {"resetsvc.passwords.breach", "resetsvc.accounts.webhook_endpoint", "resetsvc.events.poster"},
     "hypercorn": {"resetsvc.server", "resetsvc.dev.run", "resetsvc.web.asgi"},  # the last for its types
     "idna": {"resetsvc.addresses"},
     "itsdangerous": {"resetsvc.tokens"},
@@ -128,6 +128,7 @@ def test_the_store_knows_no_rules() -> None:
         "passwords.policy",
         "relay.url",
         "relay.verdict",
+        "storage_url",
     ],
 )
 def test_rules_are_pure(name: str) -> None:

@@ -15,6 +15,7 @@ MAY_BE_MISSING = (
     "resetsvc.server",
     "resetsvc.passwords.breach",
     "resetsvc.accounts.webhook_endpoint",
+    "resetsvc.events.poster",
     "resetsvc.store.postgres",
     "resetsvc.store.postgres_store",
     "resetsvc.store.news",

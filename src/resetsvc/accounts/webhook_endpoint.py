@@ -2,6 +2,8 @@
 
 import asyncio
 import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -13,9 +15,9 @@ from resetsvc.webhooks import NotGenuine, Secrets
 if TYPE_CHECKING:
     import httpx
 
-CONNECT_WITHIN = 2.0  # seconds, for TCP and for TLS each
+_CONNECT_SHARE = 0.4  # of the time for an attempt, for TCP and for TLS each: two seconds of five
 _MOST_CONNECTIONS = 16
-_IDLE = 20.0  # seconds that a connection is kept for the next question; below what servers and proxies keep it for
+_IDLE = 4.0  # seconds that a connection is kept for the next question: many servers close it after five
 # 409: the same question is being answered at this moment, for an attempt that we gave up.
 _TRY_AGAIN = {409, 429, 500, 502, 503, 504}
 _WRONG_QUESTION = {400, 413, 422}
@@ -61,7 +63,7 @@ class Endpoint:
             verify=ssl.create_default_context(),
             trust_env=False,
             follow_redirects=False,  # a password is sent where the settings say, and nowhere else
-            timeout=httpx.Timeout(None, connect=CONNECT_WITHIN),
+            timeout=None,  # noqa: S113 -- each question has its own
             limits=httpx.Limits(max_connections=_MOST_CONNECTIONS, keepalive_expiry=_IDLE),
             # Not compressed, so that its size is known and the signed bytes are those that arrive.
             headers={
@@ -83,32 +85,60 @@ class Endpoint:
         Raises EndpointFailed.
         """
         headers = self._secrets.sign(message_id, body, self._clock.now())
-        try:
+        with _failures():
             async with asyncio.timeout(within):
-                answered, answer = await self._fetch(body, headers)
-        except TimeoutError:
-            raise EndpointFailed("no answer in time", again=True) from None
+                answered, answer = await self._fetch(body, headers, within)
         try:
             self._secrets.verify(answered, answer, message_id=answer_id(message_id), now=self._clock.now())
         except NotGenuine as found:
             raise EndpointFailed(f"an answer that is not genuine: {found}") from None
         return answer
 
-    async def _fetch(self, body: bytes, headers: dict[str, str]) -> "tuple[httpx.Headers, bytes]":
+    async def status_of(self, body: bytes, headers: Mapping[str, str], *, within: float) -> int:
+        """Send what somebody else might send, and return the status of the answer alone: is it refused?"""
+        with _failures():
+            async with (
+                asyncio.timeout(within),
+                self._post(body, headers, within) as response,
+            ):
+                return response.status_code
+        raise AssertionError("either there is a status or a failure")
+
+    async def _fetch(
+        self, body: bytes, headers: Mapping[str, str], within: float
+    ) -> "tuple[httpx.Headers, bytes]":
+        async with self._post(body, headers, within) as response:
+            _look_at(response.status_code)
+            answer = bytearray()
+            async for octets in response.aiter_raw():
+                answer += octets
+                if len(answer) > LARGEST_ANSWER:
+                    raise EndpointFailed("an answer that is too large")
+            return response.headers, bytes(answer)
+
+    def _post(
+        self, body: bytes, headers: Mapping[str, str], within: float
+    ) -> "AbstractAsyncContextManager[httpx.Response]":
         import httpx
 
-        try:
-            async with self._client.stream("POST", self._url, content=body, headers=headers) as response:
-                _look_at(response.status_code)
-                answer = bytearray()
-                async for octets in response.aiter_raw():
-                    answer += octets
-                    if len(answer) > LARGEST_ANSWER:
-                        raise EndpointFailed("an answer that is too large")
-                return response.headers, bytes(answer)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            # Its text may name what was asked for.
-            raise EndpointFailed(type(error).__name__, again=True) from None
+        # Both end before the whole does: a handshake that is cancelled from outside leaves its socket open until it is
+        # collected (httpcore 1.0 on Python 3.11).
+        timeout = httpx.Timeout(None, connect=_CONNECT_SHARE * within)
+        return self._client.stream("POST", self._url, content=body, headers=headers, timeout=timeout)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Make EndpointFailed of whatever keeps an answer away."""
+    import httpx
+
+    try:
+        yield
+    except TimeoutError:
+        raise EndpointFailed("no answer in time", again=True) from None
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        # Its text may name what was asked for.
+        raise EndpointFailed(type(error).__name__, again=True) from None
 
 
 def _look_at(status: int) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from resetsvc.accounts.webhook import TIMEOUT
 from resetsvc.webhooks import parse_secret
@@ -16,11 +16,23 @@ class HashWanted(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
-    format: str = Field(min_length=1)
+    format: str
+
+    @model_validator(mode="after")
+    def _is_known(self) -> "HashWanted":
+        # Loaded where it is needed: most endpoints hash by themselves.
+        from resetsvc.passwords.formats import format_named
+
+        format_named(self.format, **self.costs)
+        return self
 
     @property
     def costs(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
+
+    def __repr__(self) -> str:
+        # Some formats have a secret among what stands beside them.
+        return f"HashWanted({self.format!r})"
 
 
 class WebhookMapping(BaseModel):

@@ -29,6 +29,7 @@ from resetsvc.settings import Settings, load_settings
 from resetsvc.store import letters as sql
 from resetsvc.store import schema
 from resetsvc.store.database import Store
+from resetsvc.store.events import count_events
 from resetsvc.templates import Templates
 from resetsvc.tokens import Tokens
 
@@ -79,6 +80,8 @@ async def _look(settings: Settings, send_to: str | None) -> AsyncIterator[Findin
 
         async for finding in inspect(settings.accounts):
             yield finding
+    if settings.events_url is not None:
+        yield await _events(settings)
     tls = ssl.create_default_context()
     for address in settings.relays:
         yield await _relay(settings, address, tls, send_to)
@@ -138,6 +141,19 @@ async def _database(settings: Settings) -> Finding:
         True,
         f"schema {schema.REVISION}, {waiting} letters waiting, {counts.get('failed', 0)} failed",
     )
+
+
+async def _events(settings: Settings) -> Finding:
+    """What waits there. Nothing is posted: the application would take it for an event."""
+    store = Store(settings.database_url)
+    try:
+        await store.open()
+        waiting, failed = await store.read(count_events)
+    except (ResetError, OSError):
+        return "events", False, "cannot be looked up in the database"
+    finally:
+        await store.close()
+    return "events", True, f"{waiting} waiting, {failed} given up"
 
 
 async def _relay(

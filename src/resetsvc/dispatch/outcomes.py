@@ -74,7 +74,7 @@ async def record_outcomes(
         if later:
             await sql.postpone_letters(unit, later, owner=owner)
         if on_ended is not None:
-            await on_ended(unit, [row[0] for row in (*sent, *failed)])
+            await on_ended(unit, [row[0] for row in sent] + [row[0] for row in failed])
 
     await store.unit(work, alone=False)
 

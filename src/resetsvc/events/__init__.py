@@ -47,10 +47,10 @@ class Events:
     on_stored -- called when there is something to post. The unit is not committed yet: whoever looks too early looks again
     """
 
-    def __init__(self, key: str, clock: Clock, on_stored: Callable[[], None]) -> None:
+    def __init__(self, key: str, clock: Clock) -> None:
+        self.on_stored: Callable[[], None] = lambda: None
         self._key = hmac.digest(key.encode(), _KEY, "sha256")
         self._clock = clock
-        self._on_stored = on_stored
 
     async def on_record(self, unit: Connection, event: Event, detail: Mapping[str, object]) -> None:
         """What the audit trail keeps, and the application wants to know as well."""
@@ -88,7 +88,7 @@ class Events:
             for one in happened
         ]
         await sql.insert_events(unit, rows, deadline_at=now + DEADLINE)
-        self._on_stored()
+        self.on_stored()
 
     def _id_of(self, happened: Happened) -> str:
         """The same for the same thing, however often it is put on record: by it, whoever is told twice knows."""

@@ -12,7 +12,9 @@ import structlog
 
 from resetsvc.clock import Clock
 from resetsvc.errors import CannotStore, SetupError
+from resetsvc.events import Events
 from resetsvc.relay.verdict import retry_pause
+from resetsvc.settings import Settings
 from resetsvc.store import events as sql
 from resetsvc.store.connection import Connection, Row
 from resetsvc.store.database import Store
@@ -129,8 +131,9 @@ class Poster:
 
 
 @asynccontextmanager
-async def posting(store: Store, clock: Clock, url: str, secrets: Sequence[str]) -> AsyncIterator[Poster]:
-    """Post events for as long as this is entered."""
+async def posting(events: Events, store: Store, clock: Clock, settings: Settings) -> AsyncIterator[None]:
+    """Post to `settings.events_url` for as long as this is entered."""
+    assert settings.events_url is not None
     if find_spec("httpx") is None:
         raise SetupError("RESETSVC_EVENTS_URL needs an HTTP client: pip install 'resetsvc[webhook]'")
     import httpx  # a tenth of a second and 4 MB: for those who use it
@@ -144,10 +147,12 @@ async def posting(store: Store, clock: Clock, url: str, secrets: Sequence[str]) 
         headers={"User-Agent": "resetsvc", "Content-Type": "application/json"},
     )
     async with client:
-        poster = Poster(store, clock, client, url, Secrets(secrets))
+        secrets = Secrets([secret.get_secret_value() for secret in settings.events_secret])
+        poster = Poster(store, clock, client, settings.events_url, secrets)
+        events.on_stored = poster.wake
         task = asyncio.create_task(poster.run(), name="events")
         try:
-            yield poster
+            yield
         finally:
             poster.stop()
             await asyncio.wait({task}, timeout=STOP_WITHIN)

@@ -38,6 +38,12 @@ class Address:
     pgbouncer: bool
 
     @property
+    def tls_files(self) -> dict[str, str]:
+        """The files that the URL names, by what they are for."""
+        given = dict(parse_qsl(urlsplit(self.dsn).query))
+        return {name: given[name] for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl") if name in given}
+
+    @property
     def connecting(self) -> dict[str, Any]:
         """The arguments of `asyncpg.connect` and `asyncpg.create_pool`."""
         given = {name for name, _ in parse_qsl(urlsplit(self.dsn).query)}

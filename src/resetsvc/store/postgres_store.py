@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import ssl
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import asyncpg
 
@@ -34,6 +36,7 @@ class PostgresStore:
     """A store in PostgreSQL."""
 
     def __init__(self, url: str, on_done: OnDone) -> None:
+        self._url = url
         self._address = parse_address(url)
         self._connections = PooledConnections(self._address, on_done)
         self._listeners: list[Listener] = []
@@ -42,7 +45,7 @@ class PostgresStore:
 
     async def migrate(self) -> None:
         await self._look(_require_version)
-        await asyncio.to_thread(schema.upgrade, self._address.dsn)
+        await asyncio.to_thread(schema.upgrade, self._url)
 
     async def open(self) -> None:
         await self._look(_require_all)
@@ -55,6 +58,7 @@ class PostgresStore:
     async def _look(self, look: Callable[["asyncpg.Connection[asyncpg.Record]"], object]) -> None:
         """Look at the database over a connection of its own, which is closed again."""
         try:
+            require_tls_files(self._address)
             driver = await connect(self._address)
             try:
                 await look(driver)  # type: ignore[misc]  # both looks are coroutine functions
@@ -171,12 +175,26 @@ _UNSUITABLE = (
 )
 
 
+def require_tls_files(address: Address) -> None:
+    """Read the files that the URL names: asyncpg says that one cannot be read, and not which."""
+    for name, path in address.tls_files.items():
+        try:
+            ssl.create_default_context(cafile=path) if name == "sslrootcert" else Path(path).read_bytes()
+        except OSError as error:  # also ssl.SSLError
+            raise ValueError(f"{name}={path} cannot be read: {error.strerror or error}") from error
+
+
 def unusable(address: Address, error: Exception) -> DatabaseUnusable:
     if isinstance(error, TimeoutError):
         why = f"no answer within {CONNECT_TIMEOUT:.0f} seconds"
     elif isinstance(error, asyncpg.PostgresError):
         why = str(error.args[0])  # without its details
+        if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in why:
+            return DatabaseUnsuitable(
+                f"the database {address.name} is behind a pooler ({why}): write pgbouncer=true into the URL"
+            )
     else:
         why = str(error) or type(error).__name__
-    kind = DatabaseUnsuitable if isinstance(error, _UNSUITABLE) else DatabaseUnusable
+    no_tls_there = "rejected SSL upgrade" in why  # a ConnectionError to asyncpg, like much that mends itself
+    kind = DatabaseUnsuitable if isinstance(error, _UNSUITABLE) or no_tls_there else DatabaseUnusable
     return kind(f"the database {address.name} cannot be used: {why}")

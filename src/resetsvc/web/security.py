@@ -9,7 +9,7 @@ from resetsvc.web.asgi import EncodedHeaders
 
 # No inline script or style and nothing foreign: what a page may do is what we serve (ASVS 3.4).
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
 YEAR = 31536000

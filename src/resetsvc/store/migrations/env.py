@@ -48,14 +48,19 @@ async def _run_on_postgresql(url: str) -> None:
     from resetsvc.store.postgres import LOCKS, MIGRATING, connect
 
     address = parse_address(url)
-    # A migration may take its time; what it waits for is bounded below.
+    # A migration may take its time; what it waits for is bounded below. A pooler takes no settings at the start, and
+    # hands the session on afterwards: nothing may be left prepared in it.
     unhurried = {"statement_timeout": "0", "lock_timeout": "0", "application_name": "resetsvc migrate"}
     engine = create_async_engine(
         "postgresql+asyncpg://",
         poolclass=sa.NullPool,
-        async_creator=lambda: connect(address, command_timeout=None, server_settings=unhurried),
+        async_creator=lambda: connect(
+            address, command_timeout=None, server_settings={} if address.pgbouncer else unhurried
+        ),
+        connect_args={"prepared_statement_cache_size": 0, "prepared_statement_name_func": lambda: ""},
     )
     async with engine.connect() as connection, connection.begin():
+        await connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
         await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{PATIENCE:.0f}s'"))
         await connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({LOCKS}, {MIGRATING})"))
         await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{DDL_PATIENCE}'"))
