@@ -36,6 +36,25 @@ What the columns say:
 - **all else unchanged**: every row of every table is as it was, octet for octet, but for what the preset says it
   changes; and all of that was changed.
 
+## Your own
+
+Versions, columns and settings of your application may be others. Try yours, on a copy of its database or on a staging one,
+with an account of your own whose password you know:
+
+```console
+$ printf '%s' 'its present password' | resetsvc accounts conform me@example.com --password-stdin
+account: found, and mail would go to it
+stored hash: django_pbkdf2_sha256
+old password: right
+new hash: django_pbkdf2_sha256 written, with 1 effect
+read back: takes the new password and no longer the old one
+old hash: back in place
+```
+
+Each step is a line; the first that fails ends it, with its reason and exit code 1. The old hash is in place afterwards whatever
+happens, but for a `kill -9` or a power cut in that moment; the account is logged out everywhere, as after any change.
+A wrong password changes nothing.
+
 ## What is real
 
 | application | real |
