@@ -35,11 +35,10 @@ async def test_answers_before_the_commit_are_convicted_when_the_database_ends(tm
     async with postgresql_and_redis(tmp_path) as (database, redis):
         mutant = "acknowledges-before-the-commit"
         setup = Setup(tmp_path, serving=1, known=20, mutant=mutant, settings=settings_of_nodes(redis))
-        async with Machine(setup, database=database) as machine:
-            async with machine.load(rate=100) as load:
-                await load.answers(10)
-                async with machine.database_away("immediate"):
-                    await load.answers(20, within=SOON)  # it goes on saying yes
+        async with Machine(setup, database=database) as machine, machine.load(rate=100) as load:
+            await load.answers(10)
+            async with machine.database_away("immediate"):
+                await load.answers(20, within=SOON)  # it goes on saying yes
         verdict = machine.verdict()
     assert "answered, and there is no letter" in {finding.what for finding in verdict.findings}
 

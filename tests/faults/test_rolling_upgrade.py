@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from resetsvc.store.schema import REVISION
 from tests.faults.ledgers import ANSWERED, REFUSED, UNKNOWN
 from tests.faults.load import Load, Mix
 from tests.faults.machine import KEY, Machine, Setup
@@ -15,12 +16,13 @@ from tests.faults.report import report
 from tests.support.balancer import balancer
 
 SOON = 60.0
-MIGRATION = """\
+TOMORROW = f"{int(REVISION) + 1:04}"
+MIGRATION = f"""\
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "{TOMORROW}"
+down_revision = "{REVISION}"
 
 
 def upgrade() -> None:
@@ -34,9 +36,9 @@ def make_new_version(folder: Path) -> Path:
     """The package as it is, but for one more migration. Returns what has to stand in PYTHONPATH."""
     package = folder / "resetsvc"
     shutil.copytree(ROOT / "src" / "resetsvc", package, ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "store/migrations/versions/0003_of_tomorrow.py").write_text(MIGRATION)
+    (package / "store/migrations/versions" / f"{TOMORROW}_of_tomorrow.py").write_text(MIGRATION)
     schema = package / "store/schema.py"
-    told = schema.read_text().replace('REVISION = "0002"', 'REVISION = "0003"')
+    told = schema.read_text().replace(f'REVISION = "{REVISION}"', f'REVISION = "{TOMORROW}"')
     assert told != schema.read_text()
     schema.write_text(told)
     return folder
@@ -91,7 +93,7 @@ async def test_a_new_version_and_its_schema_come_while_requests_do(tmp_path: Pat
                     await service.away()
         verdict = machine.verdict()
         revisions = database.rows("SELECT version_num FROM alembic_version")
-    assert revisions == [{"version_num": "0003"}]
+    assert revisions == [{"version_num": TOMORROW}]
     assert all(door.handed_on[service.port or 0] >= 20 for service in (*serving, *new[:2]))
     assert load.counts.outcomes[ANSWERED] == load.counts.sent, "a request failed"
     assert load.counts.outcomes[REFUSED] == load.counts.outcomes[UNKNOWN] == 0
