@@ -1,6 +1,6 @@
 """The page of the documentation that says what the frameworks said. Pure: outcomes in, Markdown out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tests.conformance.cases import CASES
 from tests.conformance.kit import Outcome
@@ -54,7 +54,19 @@ old hash: back in place
 Each step is a line; the first that fails ends it, with its reason and exit code 1. The old hash is in place afterwards whatever
 happens, but for a `kill -9` or a power cut in that moment; the account is logged out everywhere, as after any change.
 A wrong password changes nothing.
+"""
 
+OWN = """
+## Beside the framework's own reset
+
+Then the application reset the password of another person by the framework's own code, and what that changed in the
+database was held against what resetsvc had changed. What is not named here is the same in both.
+
+| application | resetsvc changes besides | the framework alone changes |
+| --- | --- | --- |
+"""
+
+REAL = """
 ## What is real
 
 | application | real |
@@ -62,10 +74,11 @@ A wrong password changes nothing.
 """
 
 
-def page(outcomes: Iterable[Outcome]) -> str:
-    return (
-        HEAD + "".join(map(_row, outcomes)) + MEANING + "".join(_line(case.name, case.real) for case in CASES)
-    )
+def page(outcomes: Sequence[Outcome]) -> str:
+    rows = "".join(map(_row, outcomes))
+    own = "".join(dict.fromkeys(_own(outcome) for outcome in outcomes if outcome.by_framework is not None))
+    real = "".join(_line(case.name, case.real) for case in CASES)
+    return f"{HEAD}{rows}{MEANING}{OWN}{own}{REAL}{real}"
 
 
 def _row(outcome: Outcome) -> str:
@@ -84,6 +97,12 @@ def _row(outcome: Outcome) -> str:
     described = "".join(f", `{name}`" for name in case.as_configured)
     versions = ", ".join(f"{name} {version}" for name, version in outcome.versions.items())
     return _line(f"{case.name} (`{case.preset}`{described})", versions, outcome.kind, *map(_word, found))
+
+
+def _own(outcome: Outcome) -> str:
+    assert outcome.by_framework is not None
+    besides, leaves = outcome.by_resetsvc - outcome.by_framework, outcome.by_framework - outcome.by_resetsvc
+    return _line(outcome.case.name, *(", ".join(sorted(found)) or "nothing" for found in (besides, leaves)))
 
 
 def _word(found: bool) -> str:
