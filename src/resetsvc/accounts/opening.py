@@ -49,5 +49,5 @@ def _elsewhere(described: BaseModel, hasher: Hasher, clock: Clock) -> Elsewhere:
         described.secrets,
         clock,
         timeout=described.timeout,
-        seal=described.seal_by(hasher),
+        seal=described.seal_by(hasher.hash_as),
     )

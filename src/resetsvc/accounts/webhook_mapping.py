@@ -1,5 +1,6 @@
 """The table `[accounts]` of a configuration whose accounts are behind a URL: its keys, and what each must look like."""
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ from resetsvc.accounts.webhook import TIMEOUT, Seal
 from resetsvc.webhooks import parse_secret
 
 if TYPE_CHECKING:
-    from resetsvc.passwords.hashing import Hasher
+    from resetsvc.passwords.formats import Format
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -92,8 +93,8 @@ class WebhookMapping(BaseModel):
             parse_secret(secret.get_secret_value())
         return value
 
-    def seal_by(self, hasher: "Hasher") -> Seal | None:
-        """What makes the hash that the endpoint is sent; None if it is sent the password."""
+    def seal_by(self, hash_as: "Callable[[Format, str], Awaitable[str]]") -> Seal | None:
+        """What makes the hash that the endpoint is sent, by `Hasher.hash_as`; None if it is sent the password."""
         if self.hash is None:
             return None
         from resetsvc.passwords.formats import format_named
@@ -101,7 +102,7 @@ class WebhookMapping(BaseModel):
         form = format_named(self.hash.format, **self.hash.costs)
 
         async def seal(password: str) -> str:
-            return await hasher.hash_as(form, password)
+            return await hash_as(form, password)
 
         return seal
 

@@ -49,7 +49,7 @@ class EndpointTrial:
     @classmethod
     def of(cls, described: WebhookMapping, hasher: Hasher, clock: Clock, say: Say) -> "EndpointTrial":
         endpoint = Endpoint(described.url, Secrets(described.secrets), clock)
-        return cls(endpoint, clock, say, timeout=described.timeout, seal=described.seal_by(hasher))
+        return cls(endpoint, clock, say, timeout=described.timeout, seal=described.seal_by(hasher.hash_as))
 
     async def close(self) -> None:
         await self._endpoint.close()
