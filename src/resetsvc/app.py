@@ -86,7 +86,8 @@ async def open_service(
     """Put all parts together and start them; stop them in reverse, also if one of them fails to start.
 
     accounts, outbox, clock -- other parts in place of the built-in ones
-    lease                   -- seconds that a killed process holds letters up; the same in all that share a database
+    lease                   -- seconds that a killed process holds letters up, and half of those that it holds up a change
+                               of a password in another database; the same in all that share a database
     """
     async with AsyncExitStack() as stack:
         hasher = Hasher.from_settings(settings)
@@ -136,7 +137,7 @@ async def open_service(
             else:
                 store.announce()
 
-        changes = Changes(store, accounts, tokens, clock, trail, on_notice=wake)
+        changes = Changes(store, accounts, tokens, clock, trail, on_notice=wake, look_after=2 * lease)
         taken_outbox, taken_clock = outbox, clock
         if settings.dispatch:
             limit = settings.account_limit

@@ -21,8 +21,6 @@ log = structlog.stdlib.get_logger("resetsvc.changes")
 
 # The notice warns of what has happened: it is worth more trouble than a link that can be asked for again.
 NOTICE_DEADLINE = 3 * 86400.0  # seconds
-# A swap elsewhere takes ten seconds at the most. One that has no end on record after this was interrupted.
-LOOK_AFTER = 20.0  # seconds
 
 
 class Changes:
@@ -34,6 +32,8 @@ class Changes:
     the record together with all that follows from it. If this process dies in between, a dispatcher finds what was
     written down, and the credential tells how far it came: as before, and nothing was changed; another one, and the
     rest is done now.
+
+    look_after -- seconds after which a change that has no end on record was interrupted: longer than a swap elsewhere takes
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Changes:
         clock: Clock,
         audit: Trail,
         on_notice: Callable[[], None],
+        look_after: float,
     ) -> None:
         self._store = store
         self._accounts = accounts
@@ -51,6 +52,7 @@ class Changes:
         self._clock = clock
         self._audit = audit
         self._on_notice = on_notice
+        self._look_after = look_after
 
     async def make(self, opened: OpenLink, sealed: str, *, client: str) -> None:
         """Change the password. Raises LinkDoesNotWork; Busy; CannotStore."""
@@ -89,9 +91,9 @@ class Changes:
             account_id=link.account_id,
             credential=link.credential,
             client=client,
-            look_at=self._clock.now() + LOOK_AFTER,
+            look_at=self._clock.now() + self._look_after,
         ):
-            raise Busy  # used at this very moment, and how that ends is not known yet
+            raise Busy  # one is on its way, and how that ends is not known yet
 
     async def _end(
         self, unit: Connection, letter_id: str, asked_for: str, account: Account, client: str
@@ -146,7 +148,7 @@ class Changes:
             return 0
         now = self._clock.now()
         taken = await self._store.unit(
-            lambda unit: changes.take_interrupted_changes(unit, now=now, look_again_at=now + LOOK_AFTER)
+            lambda unit: changes.take_interrupted_changes(unit, now=now, look_again_at=now + self._look_after)
         )
         changed = 0
         for row in taken:

@@ -45,7 +45,6 @@ CHANGED: dict[str, set[tuple[str, str]]] = {
         ("users", "encrypted_password"),
         ("users", "reset_password_token"),
         ("users", "reset_password_sent_at"),
-        ("users", "remember_created_at"),
         ("users", "updated_at"),
     },
     "phoenix": {("users", "hashed_password"), ("users", "updated_at")},

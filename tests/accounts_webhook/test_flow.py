@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from resetsvc.accounts.webhook import FAILED, WebhookAccounts
 from resetsvc.app import Service, create_app
-from resetsvc.changes import LOOK_AFTER
 from resetsvc.clock import Clock
+from resetsvc.dispatch.dispatcher import LEASE
 from resetsvc.testing import CaughtMail, Mailbox, make_settings
 from tests.accounts_webhook.conftest import Connect
 from tests.accounts_webhook.test_questions import ANN, BOB, NEW_PASSWORD, OLD_PASSWORD
@@ -188,7 +188,7 @@ async def test_an_answer_that_is_lost_for_good_is_found_out_later(
     assert (ann.password, ann.version, endpoint.changes) == (NEW_PASSWORD, 2, 1)
     assert await running.unfinished_changes() == 1
     assert len(running.mailbox.mails) == 1
-    running.later.seconds += LOOK_AFTER + 1
+    running.later.seconds += 2 * LEASE + 1
     assert await running.service.changes.finish_interrupted() == 1
     assert (await running.mailbox.next_mail()).subject == "Your password was changed"
     assert (await running.set_password(mail)).status_code == 410
@@ -202,7 +202,7 @@ async def test_a_swap_that_never_arrived_leaves_the_link_as_it_was(
     mail = await running.mail_to(ANN)
     endpoint.manners = ["well", "well", "503", "503", "503"]
     assert (await running.set_password(mail)).status_code == 503
-    running.later.seconds += LOOK_AFTER + 1
+    running.later.seconds += 2 * LEASE + 1
     assert await running.service.changes.finish_interrupted() == 0
     assert ann.password == OLD_PASSWORD
     assert (await running.set_password(mail)).status_code == 200

@@ -59,6 +59,9 @@ class Application:
     def lets_in(self, email: str, password: str) -> bool:
         return bool(self._ask("login", email=email, password=password))
 
+    def own_reset(self, email: str, password: str) -> bool:
+        return bool(self._ask("own_reset", email=email, password=password))
+
     def sessions(self, email: str) -> dict[str, bool]:
         """Which of a person's sessions and tokens work, by their kind."""
         sessions = self._ask("session", email=email)

@@ -15,6 +15,8 @@ class Case:
     folder        -- of its program, in tests/conformance/frameworks
     changes       -- by table: the column that names the person, and the columns that change in the one row of the person
     ends          -- by table: the column that names the person, and what else is said of the rows that go: all of them
+    besides       -- what resetsvc changes and the framework's own reset does not, in the words of `what_changed`
+    leaves        -- what the framework's own reset changes and resetsvc does not
     as_configured -- what stands in `[accounts]` besides `preset` and `url`
     """
 
@@ -26,6 +28,8 @@ class Case:
     databases: tuple[str, ...] = ("SQLite",)
     changes: Mapping[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
     ends: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
+    besides: frozenset[str] = frozenset()
+    leaves: frozenset[str] = frozenset()
     as_configured: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -35,7 +39,6 @@ DEVISE_CHANGES = {
         frozenset(
             {
                 "encrypted_password",
-                "remember_created_at",
                 "reset_password_sent_at",
                 "reset_password_token",
                 "updated_at",
@@ -53,6 +56,7 @@ CASES = (
         databases=("SQLite", "PostgreSQL"),
         changes={"auth_user": ("id", frozenset({"password"}))},
         ends={"authtoken_token": ("user_id", {})},
+        besides=frozenset({"rows gone from authtoken_token"}),
     ),
     Case(
         name="Django, user model of its own",
@@ -63,6 +67,7 @@ CASES = (
         as_configured={"table": "people_person"},
         changes={"people_person": ("id", frozenset({"password"}))},
         ends={"authtoken_token": ("user_id", {})},
+        besides=frozenset({"rows gone from authtoken_token"}),
     ),
     *(
         Case(
@@ -74,6 +79,7 @@ CASES = (
             as_configured={"hash": {"format": written}},
             changes={"auth_user": ("id", frozenset({"password"}))},
             ends={"authtoken_token": ("user_id", {})},
+            besides=frozenset({"rows gone from authtoken_token"}),
         )
         for hasher, written in (
             ("Argon2PasswordHasher", "django_argon2"),
@@ -89,6 +95,7 @@ CASES = (
         databases=("SQLite", "PostgreSQL"),
         as_configured={"hash": {"password_salt": "a salt that the kit tells resetsvc too"}},
         changes={"user": ("id", frozenset({"password", "fs_uniquifier"}))},
+        leaves=frozenset({"user.update_datetime"}),
     ),
     Case(
         name="fastapi-users",
@@ -98,6 +105,7 @@ CASES = (
         databases=("SQLite", "PostgreSQL"),
         changes={"user": ("id", frozenset({"hashed_password"}))},
         ends={"accesstoken": ("user_id", {})},
+        besides=frozenset({"rows gone from accesstoken"}),
     ),
     Case(
         name="Flask with Werkzeug's hashes",
@@ -131,6 +139,7 @@ CASES = (
             "personal_access_tokens": ("tokenable_id", {}),
             "password_reset_tokens": ("email", {}),
         },
+        besides=frozenset({"rows gone from sessions", "rows gone from personal_access_tokens"}),
     ),
     Case(
         name="Rails with Devise",
@@ -164,6 +173,7 @@ CASES = (
         databases=("SQLite", "PostgreSQL"),
         changes={"account": ("userId", frozenset({"password", "updatedAt"}))},
         ends={"session": ("userId", {})},
+        besides=frozenset({"rows gone from session"}),
     ),
     Case(
         name="WordPress",
@@ -173,6 +183,8 @@ CASES = (
         databases=("MariaDB",),
         changes={"wp_users": ("ID", frozenset({"user_pass"}))},
         ends={"wp_usermeta": ("user_id", {"meta_key": "session_tokens"})},
+        besides=frozenset({"rows gone from wp_usermeta"}),
+        leaves=frozenset({"rows new in wp_usermeta"}),
     ),
     Case(
         name="WordPress, people from before 6.8",
@@ -183,6 +195,8 @@ CASES = (
         databases=("MariaDB",),
         changes={"wp_users": ("ID", frozenset({"user_pass"}))},
         ends={"wp_usermeta": ("user_id", {"meta_key": "session_tokens"})},
+        besides=frozenset({"rows gone from wp_usermeta"}),
+        leaves=frozenset({"rows new in wp_usermeta"}),
     ),
     Case(
         name="ASP.NET Core Identity",

@@ -39,6 +39,28 @@ def stray_changes(case: Case, person: str, address: str, before: Rows, after: Ro
     return found
 
 
+def what_changed(before: Rows, after: Rows) -> frozenset[str]:
+    """Return what differs, whosever it is: `table.column`, and `rows gone from table` or `rows new in table`.
+
+    A row is known again by its first column, which is the key in every table here.
+    """
+    found = set()
+    for table in {*before, *after}:
+        gone, new = _differing(before.get(table, ()), after.get(table, ()))
+        was, now = ({next(iter(row.values())): row for row in rows} for rows in (gone, new))
+        found |= {
+            f"{table}.{column}"
+            for key in was.keys() & now
+            for column in was[key]
+            if was[key][column] != now[key][column]
+        }
+        if was.keys() - now:
+            found.add(f"rows gone from {table}")
+        if now.keys() - was:
+            found.add(f"rows new in {table}")
+    return frozenset(found)
+
+
 def _is(row: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
     return all(str(row[column]) == value for column, value in said.items())
 

@@ -17,7 +17,7 @@ from resetsvc.testing import Mailbox, make_settings
 from tests.conformance.applications import Application
 from tests.conformance.cases import Case
 from tests.conformance.databases import Database, new_database
-from tests.conformance.differences import Rows, stray_changes
+from tests.conformance.differences import Rows, stray_changes, what_changed
 
 ANN, BOB, CYD = "ann@example.com", "bob@example.com", "cyd@example.com"
 PEOPLE = {
@@ -43,6 +43,8 @@ class Outcome:
     old_refused    -- and no longer by the old one
     sessions_dead  -- none of the person's sessions and tokens works, all of the other's do
     second_factor  -- what is stored of it is as it was, byte for byte
+    by_framework   -- what the framework's own reset changes in the database; None if it has none of its own
+    by_resetsvc    -- and what resetsvc's did
     stray          -- what else changed in the database, or should have and did not
     """
 
@@ -57,6 +59,8 @@ class Outcome:
     old_refused: bool
     sessions_dead: bool
     second_factor: bool
+    by_framework: frozenset[str] | None
+    by_resetsvc: frozenset[str]
     stray: Sequence[str]
 
 
@@ -87,7 +91,18 @@ def run(case: Case, kind: str, folder: Path, new: str = NEW) -> Outcome:
             logs_in=application.lets_in(ANN, new),
             hash_kept=_hashes(case, after) == _hashes(case, database.rows()),
             old_refused=not application.lets_in(ANN, PEOPLE[ANN]),
+            by_framework=_own_reset(application, database),
+            by_resetsvc=what_changed(before, after),
         )
+
+
+def _own_reset(application: Application, database: Database) -> frozenset[str] | None:
+    before = database.rows()
+    if not application.own_reset(BOB, NEW):
+        return None
+    changed = what_changed(before, database.rows())
+    assert application.lets_in(BOB, NEW)
+    return changed
 
 
 def _settings(case: Case, database: Database, folder: Path) -> Settings:

@@ -1,6 +1,6 @@
 """The page of the documentation that says what the frameworks said. Pure: outcomes in, Markdown out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tests.conformance.cases import CASES
 from tests.conformance.kit import Outcome
@@ -36,6 +36,37 @@ What the columns say:
 - **all else unchanged**: every row of every table is as it was, octet for octet, but for what the preset says it
   changes; and all of that was changed.
 
+## Your own
+
+Versions, columns and settings of your application may be others. Try yours, on a copy of its database or on a staging one,
+with an account of your own whose password you know:
+
+```console
+$ printf '%s' 'its present password' | resetsvc accounts conform me@example.com --password-stdin
+account: found, and mail would go to it
+stored hash: django_pbkdf2_sha256
+old password: right
+new hash: django_pbkdf2_sha256 written, with 1 effect
+read back: takes the new password and no longer the old one
+old hash: back in place
+```
+
+Each step is a line; the first that fails ends it, with its reason and exit code 1. The old hash is in place afterwards whatever
+happens, but for a `kill -9` or a power cut in that moment; the account is logged out everywhere, as after any change.
+A wrong password changes nothing.
+"""
+
+OWN = """
+## Beside the framework's own reset
+
+Then the application reset the password of another person by the framework's own code, and what that changed in the
+database was held against what resetsvc had changed. What is not named here is the same in both.
+
+| application | resetsvc changes besides | the framework alone changes |
+| --- | --- | --- |
+"""
+
+REAL = """
 ## What is real
 
 | application | real |
@@ -43,10 +74,11 @@ What the columns say:
 """
 
 
-def page(outcomes: Iterable[Outcome]) -> str:
-    return (
-        HEAD + "".join(map(_row, outcomes)) + MEANING + "".join(_line(case.name, case.real) for case in CASES)
-    )
+def page(outcomes: Sequence[Outcome]) -> str:
+    rows = "".join(map(_row, outcomes))
+    own = "".join(dict.fromkeys(_own(outcome) for outcome in outcomes if outcome.by_framework is not None))
+    real = "".join(_line(case.name, case.real) for case in CASES)
+    return f"{HEAD}{rows}{MEANING}{OWN}{own}{REAL}{real}"
 
 
 def _row(outcome: Outcome) -> str:
@@ -65,6 +97,12 @@ def _row(outcome: Outcome) -> str:
     described = "".join(f", `{name}`" for name in case.as_configured)
     versions = ", ".join(f"{name} {version}" for name, version in outcome.versions.items())
     return _line(f"{case.name} (`{case.preset}`{described})", versions, outcome.kind, *map(_word, found))
+
+
+def _own(outcome: Outcome) -> str:
+    assert outcome.by_framework is not None
+    besides, leaves = outcome.by_resetsvc - outcome.by_framework, outcome.by_framework - outcome.by_resetsvc
+    return _line(outcome.case.name, *(", ".join(sorted(found)) or "nothing" for found in (besides, leaves)))
 
 
 def _word(found: bool) -> str:

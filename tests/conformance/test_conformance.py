@@ -21,6 +21,9 @@ def test_a_reset_is_as_the_framework_itself_would_have_done_it(case: Case, kind:
     assert outcome.sessions_dead, "a session of the person still works, or one of somebody else does not"
     assert outcome.second_factor, "the second factor is not as it was"
     assert not outcome.stray
+    if outcome.by_framework is not None:
+        assert outcome.by_resetsvc - outcome.by_framework == case.besides
+        assert outcome.by_framework - outcome.by_resetsvc == case.leaves
 
 
 def _case(preset: str, **as_configured: object) -> Case:

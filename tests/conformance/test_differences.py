@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.cases import Case
-from tests.conformance.differences import stray_changes
+from tests.conformance.differences import stray_changes, what_changed
 
 CASE = Case(
     name="a framework",
@@ -76,3 +76,9 @@ def test_a_column_is_seen(changed: dict[str, Any], seen: str) -> None:
     rows = after()
     rows["people"][0] |= changed
     assert stray_changes(CASE, "1", "ann@example.com", BEFORE, rows) == [seen]
+
+
+def test_what_changed_is_said_by_table_and_column() -> None:
+    assert what_changed(BEFORE, BEFORE) == frozenset()
+    assert what_changed(BEFORE, after()) == {"people.password", "people.stamp", "rows gone from sessions"}
+    assert what_changed(after(), BEFORE) == {"people.password", "people.stamp", "rows new in sessions"}

@@ -1,6 +1,7 @@
 """The machine's database: a file of SQLite, or a PostgreSQL of its own that can be ended and started again."""
 
 import asyncio
+import json
 import shutil
 import sqlite3
 import tempfile
@@ -40,11 +41,11 @@ class MachineDatabase(Protocol):
 class SqliteFile:
     def __init__(self, path: Path) -> None:
         self.url = f"sqlite:///{path}"
-        self._path = path
+        self.path = path
 
     def make(self, accounts: Sequence[SeededAccount]) -> None:
         schema.upgrade(self.url)
-        with closing(sqlite3.connect(self._path)) as connection, connection:
+        with closing(sqlite3.connect(self.path)) as connection, connection:
             connection.executemany(
                 "INSERT INTO accounts (id, address, password_hash, active, created_at, changed_at)"
                 " VALUES (?, ?, ?, ?, 0, 0)",
@@ -53,12 +54,46 @@ class SqliteFile:
 
     def rows(self, sql: str, *, patience: float = 30.0) -> Rows:
         try:
-            connection = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=patience)
+            connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=patience)
             connection.row_factory = sqlite3.Row
             with closing(connection):
                 return [dict(row) for row in connection.execute(sql)]
         except sqlite3.Error as error:
             raise DatabaseAway from error
+
+
+class SqliteBesideAnApplication(SqliteFile):
+    """The letters in one file, the accounts in the table of an application, which is another file."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        super().__init__(folder / name)
+        self._application = SqliteFile(folder / "application.db")
+
+    @property
+    def settings(self) -> dict[str, str]:
+        described = {
+            "table": "people",
+            "columns": {"id": "id", "address": "address", "password": "password_hash", "active": "active"},
+            "hash": {"format": "argon2id", "memory_cost": 8192, "time_cost": 1, "parallelism": 1},
+        }
+        return {
+            "RESETSVC_ACCOUNTS_URL": self._application.url,
+            "RESETSVC_ACCOUNTS": json.dumps(described),
+        }
+
+    def make(self, accounts: Sequence[SeededAccount]) -> None:
+        super().make([])
+        with closing(sqlite3.connect(self._application.path)) as connection, connection:
+            connection.execute(
+                "CREATE TABLE people (id TEXT PRIMARY KEY, address TEXT, password_hash TEXT, active BOOLEAN)"
+            )
+            connection.execute("CREATE UNIQUE INDEX people_address ON people (address)")
+            connection.executemany("INSERT INTO people VALUES (?, ?, ?, ?)", accounts)
+
+    def rows(self, sql: str, *, patience: float = 30.0) -> Rows:
+        if " FROM accounts" in sql:
+            return self._application.rows(sql.replace(" FROM accounts", " FROM people"), patience=patience)
+        return super().rows(sql, patience=patience)
 
 
 class PostgresServer:

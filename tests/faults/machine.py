@@ -292,9 +292,13 @@ class Machine:
         return True
 
     async def drain(self, within: float) -> bool:
-        """Everybody up, nobody disturbed, until no letter waits; whether that came about in time."""
+        """Everybody up, nobody disturbed, until nothing waits; whether that came about in time."""
         await asyncio.gather(*(self.restart(service) for service in self.services if not service.running))
-        return await self.until(lambda: self.undelivered() == 0, within=within)
+        return await self.until(lambda: self.interrupted() + self.undelivered() == 0, within=within)
+
+    def interrupted(self) -> int:
+        """Changes of passwords in another database that have no end on record."""
+        return int(self._select("SELECT count(*) AS n FROM changes")[0]["n"])
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> dict[str, int]:
         """Stop all services in order; their exit codes."""

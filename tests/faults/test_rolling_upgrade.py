@@ -4,8 +4,12 @@ import asyncio
 import random
 import shutil
 import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
+from resetsvc.store.address import parse_address
+from resetsvc.store.postgres import connect
+from resetsvc.store.schema import REVISION
 from tests.faults.ledgers import ANSWERED, REFUSED, UNKNOWN
 from tests.faults.load import Load, Mix
 from tests.faults.machine import KEY, Machine, Setup
@@ -15,12 +19,13 @@ from tests.faults.report import report
 from tests.support.balancer import balancer
 
 SOON = 60.0
-MIGRATION = """\
+TOMORROW = f"{int(REVISION) + 1:04}"
+MIGRATION = f"""\
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "{TOMORROW}"
+down_revision = "{REVISION}"
 
 
 def upgrade() -> None:
@@ -34,12 +39,38 @@ def make_new_version(folder: Path) -> Path:
     """The package as it is, but for one more migration. Returns what has to stand in PYTHONPATH."""
     package = folder / "resetsvc"
     shutil.copytree(ROOT / "src" / "resetsvc", package, ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "store/migrations/versions/0003_of_tomorrow.py").write_text(MIGRATION)
+    (package / "store/migrations/versions" / f"{TOMORROW}_of_tomorrow.py").write_text(MIGRATION)
     schema = package / "store/schema.py"
-    told = schema.read_text().replace('REVISION = "0002"', 'REVISION = "0003"')
+    told = schema.read_text().replace(f'REVISION = "{REVISION}"', f'REVISION = "{TOMORROW}"')
     assert told != schema.read_text()
     schema.write_text(told)
     return folder
+
+
+async def test_a_migration_that_cannot_have_a_table_gives_way_before_a_request_fails(tmp_path: Path) -> None:
+    """Somebody reads a table for hours, as a backup does. Whoever comes after a migration that waits would wait, too."""
+    code = str(make_new_version(tmp_path / "new"))
+    async with postgresql_and_redis(tmp_path) as (database, redis):
+        setup = Setup(tmp_path, serving=1, known=20, settings=settings_of_nodes(redis))
+        async with Machine(setup, database=database) as machine:
+            backup = await connect(parse_address(database.url), server_settings={})
+            async with machine.load(rate=60, changes=0.0) as load:
+                await load.answers(20)
+                await backup.execute("BEGIN; LOCK TABLE letters IN ACCESS SHARE MODE")
+                migrating = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "resetsvc", "migrate"),
+                    env=environment({**machine.settings, "PYTHONPATH": code}),
+                    cwd=tmp_path,
+                    stderr=PIPE,
+                )
+                _, told = await migrating.communicate()
+                await load.answers(20)
+            await backup.close()
+        revisions = database.rows("SELECT version_num FROM alembic_version")
+    assert migrating.returncode == 1
+    assert b"try again later" in told.splitlines()[-1]
+    assert revisions == [{"version_num": REVISION}]
+    assert load.counts.outcomes[ANSWERED] == load.counts.sent, "a request failed"
 
 
 async def test_a_new_version_and_its_schema_come_while_requests_do(tmp_path: Path) -> None:
@@ -91,7 +122,7 @@ async def test_a_new_version_and_its_schema_come_while_requests_do(tmp_path: Pat
                     await service.away()
         verdict = machine.verdict()
         revisions = database.rows("SELECT version_num FROM alembic_version")
-    assert revisions == [{"version_num": "0003"}]
+    assert revisions == [{"version_num": TOMORROW}]
     assert all(door.handed_on[service.port or 0] >= 20 for service in (*serving, *new[:2]))
     assert load.counts.outcomes[ANSWERED] == load.counts.sent, "a request failed"
     assert load.counts.outcomes[REFUSED] == load.counts.outcomes[UNKNOWN] == 0

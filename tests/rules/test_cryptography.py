@@ -64,6 +64,7 @@ def test_what_nobody_may_guess_comes_from_the_systems_generator() -> None:
             "secrets.token_hex",
         ],
         "resetsvc.clock": ["secrets.token_hex"],
+        "resetsvc.cli.conform": ["secrets.token_urlsafe"],
         "resetsvc.cli.setup": ["secrets.token_urlsafe"],
         "resetsvc.dev.run": ["secrets.token_urlsafe"],
         "resetsvc.passwords.formats.salts": ["secrets.choice", "secrets.token_bytes"],

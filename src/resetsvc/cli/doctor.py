@@ -80,6 +80,13 @@ async def _look(settings: Settings, send_to: str | None) -> AsyncIterator[Findin
 
         async for finding in inspect(settings.accounts):
             yield finding
+    elif settings.accounts is not None:
+        from resetsvc.accounts.webhook_inspection import inspect_endpoint
+        from resetsvc.accounts.webhook_mapping import WebhookMapping
+
+        assert isinstance(settings.accounts, WebhookMapping)
+        async for finding in inspect_endpoint(settings.accounts, Clock()):
+            yield finding
     if settings.events_url is not None:
         yield await _events(settings)
     tls = ssl.create_default_context()

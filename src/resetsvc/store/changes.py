@@ -8,12 +8,12 @@ from resetsvc.store.connection import Connection, Row
 async def begin_change(
     connection: Connection, *, letter_id: str, account_id: str, credential: str, client: str, look_at: float
 ) -> bool:
-    """Write down that a link is about to change a password; False if it is being used already."""
+    """Write down that a link is about to change a password; False while another change of that account has no end."""
     row = await connection.fetch_one(
         """
         INSERT INTO changes (letter_id, account_id, credential, client, look_at)
         VALUES (:letter, :account, :credential, :client, :look_at)
-        ON CONFLICT (letter_id) DO NOTHING RETURNING letter_id
+        ON CONFLICT DO NOTHING RETURNING letter_id
         """,
         {
             "letter": letter_id,

@@ -45,8 +45,10 @@ def upgrade(url: str) -> None:
         raise SchemaTooNew from error
     except DBAPIError as error:
         told = f"the database cannot be migrated: {_without_details(error)}"
-        # SQLSTATE 42501: insufficient_privilege
-        kind = DatabaseUnsuitable if getattr(error.orig, "sqlstate", None) == "42501" else DatabaseUnusable
+        sqlstate = getattr(error.orig, "sqlstate", None)
+        if sqlstate == "55P03":  # lock_not_available
+            told += ". Somebody else is using a table (a backup?): nothing was changed, try again later"
+        kind = DatabaseUnsuitable if sqlstate == "42501" else DatabaseUnusable  # insufficient_privilege
         raise kind(told) from error
 
 

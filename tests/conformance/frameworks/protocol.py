@@ -27,6 +27,10 @@ class Driver(Protocol):
         """Whether the framework's own log-in lets this person in."""
         ...
 
+    def own_reset(self, email: str, password: str) -> bool:
+        """Change the password by the framework's own reset, as its link would; False if it has none."""
+        ...
+
     def session(self, email: str) -> dict[str, bool]:
         """Which of the sessions and tokens that `make` began still work, each by its kind."""
         ...

@@ -9,7 +9,9 @@ from alembic import context
 from resetsvc.store.sqlite import enter_wal
 
 PATIENCE = 60.0  # seconds that one waits for another who migrates
-DDL_PATIENCE = "10s"  # for a table that is in use: whoever comes after this waits behind it, requests too
+# For a table that is in use: whoever comes after this waits behind it, and requests are refused after 4 seconds. It takes
+# one second until an autovacuum gives way.
+DDL_PATIENCE = "2s"
 
 
 def _run() -> None:

@@ -71,6 +71,8 @@ await serve({
     return user !== undefined && verify(password, user.PasswordHash);
   },
 
+  own_reset: () => false,
+
   session({ email }) {
     const { id, stamp } = cookies[email];
     const user = database.prepare('SELECT "SecurityStamp" FROM "AspNetUsers" WHERE "Id" = ?').get(id);

@@ -9,6 +9,7 @@ import { serve } from "../protocol.mjs";
 
 const ORIGIN = "http://application";
 const cookies = {}; // address -> what its browser sends
+const mailed = {}; // address -> the token of Better Auth's own reset mail
 let auth;
 let query; // (sql, value) -> the first row
 
@@ -53,7 +54,12 @@ await serve({
       baseURL: ORIGIN,
       secret: "a secret of the conformance kit, which guards nothing",
       database: open(process.argv[2]),
-      emailAndPassword: { enabled: true },
+      emailAndPassword: {
+        enabled: true,
+        sendResetPassword: async ({ user, token }) => {
+          mailed[user.email] = token;
+        },
+      },
       rateLimit: { enabled: false },
       plugins: [twoFactor({ skipVerificationOnEnable: true })],
     };
@@ -70,6 +76,12 @@ await serve({
     const answer = await post("/sign-in/email", { email, password });
     if (answer.status !== 200 && answer.status !== 401) throw new Error(await answer.text());
     return answer.status === 200 && (await answer.json()).twoFactorRedirect === true;
+  },
+
+  async own_reset({ email, password }) {
+    await must(await post("/request-password-reset", { email }));
+    await must(await post("/reset-password", { newPassword: password, token: mailed[email] }));
+    return true;
   },
 
   async session({ email }) {

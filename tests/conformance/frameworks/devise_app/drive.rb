@@ -81,6 +81,11 @@ class Application
 
   def login(email:, password:) = log_in(browser, email, password)
 
+  def own_reset(email:, password:)
+    link = User.find_by!(email: email).send(:set_reset_password_token)
+    User.reset_password_by_token(reset_password_token: link, password: password, password_confirmation: password).errors.empty?
+  end
+
   def session(email:)
     stranger = browser
     stranger.set_cookie("remember_user_token=#{@remembered[email]}")

@@ -82,6 +82,16 @@ class Application:
         answer = Client().post("/login", {"username": _name(email), "password": password})
         return bool(answer.status_code == 200)
 
+    def own_reset(self, email: str, password: str) -> bool:
+        from django.contrib.auth import get_user_model
+        from django.contrib.auth.forms import SetPasswordForm
+
+        user = get_user_model().objects.get(email=email)
+        form = SetPasswordForm(user, {"new_password1": password, "new_password2": password})
+        assert form.is_valid()
+        form.save()
+        return True
+
     def session(self, email: str) -> dict[str, bool]:
         from django.test import Client
 

@@ -45,7 +45,11 @@ class AccessToken(SQLAlchemyBaseAccessTokenTableUUID, Base):
 
 
 class People(UUIDIDMixin, BaseUserManager[User, uuid.UUID]):
-    pass
+    reset_password_token_secret = "conformance"
+    mailed = ""
+
+    async def on_after_forgot_password(self, user: User, token: str, request: Any = None) -> None:
+        self.mailed = token
 
 
 class Application:
@@ -105,6 +109,16 @@ class Application:
 
     async def _log_in(self, email: str, password: str) -> httpx.Response:
         return await self._ask("POST", "/login", data={"username": email, "password": password})
+
+    def own_reset(self, email: str, password: str) -> bool:
+        asyncio.run(self._own_reset(email, password))
+        return True
+
+    async def _own_reset(self, email: str, password: str) -> None:
+        async with self._sessions() as session:
+            people = People(SQLAlchemyUserDatabase(session, User))
+            await people.forgot_password(await people.get_by_email(email))
+            await people.reset_password(people.mailed, password)
 
     def session(self, email: str) -> dict[str, bool]:
         bearer = {"Authorization": f"Bearer {self._tokens[email]}"}

@@ -19,8 +19,10 @@ use Illuminate\Support\Facades\Auth;
 use Illuminate\Support\Facades\DB;
 use Illuminate\Support\Facades\Facade;
 use Illuminate\Support\Facades\Hash;
+use Illuminate\Support\Facades\Password;
 use Illuminate\Support\Facades\Route;
 use Illuminate\Support\Facades\Schema;
+use Illuminate\Support\Str;
 
 final class User extends Authenticatable
 {
@@ -43,6 +45,7 @@ final class Application
 {
     private const PROVIDERS = [
         \Illuminate\Auth\AuthServiceProvider::class,
+        \Illuminate\Auth\Passwords\PasswordResetServiceProvider::class,
         \Illuminate\Cookie\CookieServiceProvider::class,
         \Illuminate\Database\DatabaseServiceProvider::class,
         \Illuminate\Encryption\EncryptionServiceProvider::class,
@@ -72,7 +75,9 @@ final class Application
                 'key' => str_repeat('k', 32), 'cipher' => 'AES-256-CBC', 'locale' => 'en', 'env' => 'production', 'debug' => true,
             ],
             'auth' => [
-                'defaults' => ['guard' => 'web'],
+                'defaults' => ['guard' => 'web', 'passwords' => 'users'],
+                'passwords' => ['users' => [
+                    'provider' => 'users', 'table' => 'password_reset_tokens', 'expire' => 60, 'throttle' => 60]],
                 'guards' => ['web' => ['driver' => 'session', 'provider' => 'users']],
                 'providers' => ['users' => ['driver' => 'eloquent', 'model' => User::class]],
             ],
@@ -181,6 +186,18 @@ final class Application
     {
         $nobody = [];
         return $this->ask('POST', '/login', ['email' => $email, 'password' => $password], $nobody) === '200 ';
+    }
+
+    public function own_reset(string $email, string $password): bool
+    {
+        $this->boot();
+        $credentials = ['email' => $email, 'password' => $password, 'token' => Password::createToken(User::firstWhere('email', $email))];
+        // What the documentation of Laravel gives to copy, and Fortify does.
+        $done = Password::reset($credentials, function (User $user, string $password): void {
+            $user->forceFill(['password' => Hash::make($password)])->setRememberToken(Str::random(60));
+            $user->save();
+        });
+        return $done === Password::PASSWORD_RESET;
     }
 
     public function session(string $email): array

@@ -96,6 +96,13 @@ final class Application
         return !is_wp_error($user);
     }
 
+    public function own_reset(string $email, string $password): bool
+    {
+        wp_cache_flush();
+        reset_password(get_user_by('email', $email), wp_slash($password));
+        return true;
+    }
+
     public function session(string $email): array
     {
         wp_cache_flush();

@@ -11,7 +11,7 @@ def upgrade() -> None:
     op.create_table(
         "changes",
         sa.Column("letter_id", sa.Text(), primary_key=True),
-        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False, unique=True),  # one at a time
         sa.Column("credential", sa.Text(), nullable=False),  # as it was before
         sa.Column("client", sa.Text(), nullable=False),
         # When whoever finds it may look into it: until then its process is believed to be alive.
