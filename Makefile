@@ -3,6 +3,8 @@
 VENV   ?= .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
+# Tests that run beside each other. Many of them start processes of their own.
+WORKERS ?= 2
 # Requests that `make fuzz` makes up for each test.
 FUZZ   ?= 1000
 # What resetsvc is measured against, in an environment of its own: one of them wants an older SQLAlchemy than ours.
@@ -21,10 +23,7 @@ run: $(VENV)/.run ## Start everything on this machine: service, demo account, ma
 	$(BIN)/resetsvc dev
 
 test: $(VENV)/.test ## Run the whole test suite that this machine can run; say what was skipped, and why
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report --skip-covered --skip-empty
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov $(PYTEST_ARGS)
 
 check: lint types docs-check test ## Lint, types, docs and tests: what CI runs
 

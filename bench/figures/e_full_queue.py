@@ -9,7 +9,7 @@ Flask-Mail sends the same way beside them: a connection for each mail, as taught
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -114,11 +114,13 @@ def full_queue(bench: Bench, letters: int, prepared: Place | None = None) -> Pla
     return prepared
 
 
-def empty_the_queue(bench: Bench, prepared: Place, letters: int) -> Flow:
-    """Deliver a copy of a full queue to an instant relay."""
+def empty_the_queue(
+    bench: Bench, prepared: Place, letters: int, more: Mapping[str, str] | None = None
+) -> Flow:
+    """Deliver a copy of a full queue to an instant relay. more -- settings of the dispatcher"""
     with instant_relay(bench.new_folder("relay"), bench.cores.load) as relay:
         place = bench.place_like(prepared, relay)
-        with bench.dispatching(place) as program:
+        with bench.dispatching(place, more) as program:
             flow = watch(relay, until=letters, patience=_LONGEST, quiet=3.0)
             program.require_alive()
     bench.forget(place)

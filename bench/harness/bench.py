@@ -3,7 +3,7 @@
 import itertools
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,9 +96,15 @@ class Bench:
             yield program
 
     @contextmanager
-    def dispatching(self, place: Place, *, core: int | None = -1) -> Iterator[Program]:
-        """The dispatcher alone, on the database of that place."""
-        environment = {**self.contender("resetsvc").environment(place), "RESETSVC_DISPATCH": "true"}
+    def dispatching(
+        self, place: Place, more: Mapping[str, str] | None = None, *, core: int | None = -1
+    ) -> Iterator[Program]:
+        """The dispatcher alone, on the database of that place. more -- settings"""
+        environment = {
+            **self.contender("resetsvc").environment(place),
+            "RESETSVC_DISPATCH": "true",
+            **(more or {}),
+        }
         with running(
             resetsvc_dispatch_command(place),
             core=self.cores.service if core == -1 else core,

@@ -244,3 +244,21 @@ async def test_connections_are_used_again(endpoint: AccountsEndpoint, accounts: 
     for _ in range(5):
         await accounts.find([ANN])
     assert endpoint.connections == 1
+
+
+async def test_the_endpoint_is_told_who_asks_and_not_to_pack_its_answer(
+    endpoint: AccountsEndpoint, accounts: WebhookAccounts
+) -> None:
+    """What is signed has to be what arrives, and its size what was bounded."""
+    await accounts.find([ANN])
+    head = endpoint.questions[0].head.decode().lower()
+    assert head.startswith("post /internal/accounts http/1.1\r\n")
+    for line in (
+        "accept-encoding: identity",
+        "accept: application/json",
+        "content-type: application/json",
+        "user-agent: resetsvc",
+    ):
+        assert f"\r\n{line}\r\n" in head
+    for never in ("cookie", "authorization", "referer"):
+        assert f"\r\n{never}:" not in head

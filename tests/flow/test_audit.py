@@ -88,7 +88,7 @@ async def test_the_start_is_kept_with_the_settings_and_without_secrets(start: St
 
 
 async def test_a_url_with_a_password_in_it_is_told_without_whatever_holds_it(tmp_path: Path) -> None:
-    for url in ("redis://:hun/t#e?r2@redis.example.com/0", "redis://user:hunter2@redis.example.com"):
+    for url in ("redis://:hun%2Ft%23e%3Fr2@redis.example.com/0", "redis://user:hunter2@redis.example.com"):
         told = make_settings(tmp_path, limit_storage_url=url).told()
         assert told["limit_storage_url"] == "redis://…"
 

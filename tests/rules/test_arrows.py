@@ -46,6 +46,8 @@ DOORS = {
         "resetsvc.accounts.webhook_contract",
         "resetsvc.accounts.webhook_mapping",
         "resetsvc.accounts.webhook_openapi",
+        "resetsvc.cli.conform",
+        "resetsvc.cli.conform_endpoint",
     },
     "pydantic_settings": {"resetsvc.settings"},
     "pytest": {"resetsvc.testing"},

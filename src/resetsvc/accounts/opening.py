@@ -44,13 +44,10 @@ def _elsewhere(described: BaseModel, hasher: Hasher, clock: Clock) -> Elsewhere:
     from resetsvc.accounts.webhook_mapping import WebhookMapping
 
     assert isinstance(described, WebhookMapping)
-    seal = None
-    if described.hash is not None:
-        from resetsvc.passwords.formats import format_named
-
-        form = format_named(described.hash.format, **described.hash.costs)
-
-        async def seal(password: str) -> str:
-            return await hasher.hash_as(form, password)
-
-    return WebhookAccounts(described.url, described.secrets, clock, timeout=described.timeout, seal=seal)
+    return WebhookAccounts(
+        described.url,
+        described.secrets,
+        clock,
+        timeout=described.timeout,
+        seal=described.seal_by(hasher.hash_as),
+    )

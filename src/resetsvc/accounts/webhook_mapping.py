@@ -1,12 +1,16 @@
 """The table `[accounts]` of a configuration whose accounts are behind a URL: its keys, and what each must look like."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from resetsvc.accounts.webhook import TIMEOUT
+from resetsvc.accounts.webhook import TIMEOUT, Seal
 from resetsvc.webhooks import parse_secret
+
+if TYPE_CHECKING:
+    from resetsvc.passwords.formats import Format
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -88,6 +92,19 @@ class WebhookMapping(BaseModel):
         for secret in value:
             parse_secret(secret.get_secret_value())
         return value
+
+    def seal_by(self, hash_as: "Callable[[Format, str], Awaitable[str]]") -> Seal | None:
+        """What makes the hash that the endpoint is sent, by `Hasher.hash_as`; None if it is sent the password."""
+        if self.hash is None:
+            return None
+        from resetsvc.passwords.formats import format_named
+
+        form = format_named(self.hash.format, **self.hash.costs)
+
+        async def seal(password: str) -> str:
+            return await hash_as(form, password)
+
+        return seal
 
     @property
     def secrets(self) -> tuple[str, ...]:

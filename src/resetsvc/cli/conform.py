@@ -3,10 +3,11 @@
 import asyncio
 import secrets
 import signal
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Protocol
 
 import click
+from pydantic import BaseModel
 
 from resetsvc.accounts.mapping import Mapping
 from resetsvc.cli.accounts import Address, password_stdin, read_password
@@ -36,22 +37,44 @@ def conform(email: str, password_stdin: bool) -> None:
     Reads the stored hash and holds the account's present password against it; writes a hash of a password made up by
     chance as a reset would, with all that the description says a change does; reads it back; puts the old hash back. The
     account is logged out everywhere. Says each step in a line, and stops with exit code 1 at the first that fails.
+
+    Accounts behind an endpoint: asks for the account and for changes of its password as a reset would, also for one twice
+    and for one that comes too late; then makes the password that was given the one in force. Whether that was the one
+    before, nobody can ask an endpoint: take care to type it right.
     """
     password = read_password()
     settings = load_settings()
-    if not isinstance(settings.accounts, Mapping):
+    if settings.accounts is None:
         raise click.UsageError("no table of another application is configured in [accounts]")
     quieten()
     mute()
     asyncio.run(_conform(settings, settings.accounts, email, password))
 
 
-async def _conform(settings: Settings, described: Mapping, email: str, password: str) -> None:
-    from resetsvc.accounts.table import TableAccounts
-
+async def _conform(settings: Settings, described: BaseModel, email: str, password: str) -> None:
     hasher = Hasher.from_settings(settings)
-    accounts = TableAccounts(described, hasher, Clock())
-    trial = asyncio.ensure_future(Trial(accounts, described, hasher, click.echo).run(email, password))
+    if isinstance(described, Mapping):
+        from resetsvc.accounts.table import TableAccounts
+
+        accounts = TableAccounts(described, hasher, Clock())
+        await _to_its_end(
+            Trial(accounts, described, hasher, click.echo).run(email, password), accounts, hasher
+        )
+    else:
+        from resetsvc.accounts.webhook_mapping import WebhookMapping
+        from resetsvc.cli.conform_endpoint import EndpointTrial
+
+        assert isinstance(described, WebhookMapping)
+        trial = EndpointTrial.of(described, hasher, Clock(), click.echo)
+        await _to_its_end(trial.run(email, password), trial, hasher)
+
+
+class Closed(Protocol):
+    async def close(self) -> None: ...
+
+
+async def _to_its_end(run: Coroutine[object, object, None], accounts: Closed, hasher: Hasher) -> None:
+    trial = asyncio.ensure_future(run)
     # Whoever stops this would leave a password behind that nobody knows.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, trial.cancel)
     try:
