@@ -112,7 +112,9 @@ def command(folder: str) -> list[str]:
                 "the frameworks of PHP: apt-get install php-cli (CONTRIBUTING.md has all), then make frameworks"
             )
         return ["php", str(program)]
-    if not _ruby_has("devise", "devise-two-factor", "sqlite3", "activerecord", "actionmailer", "rack-test"):
+    if not _ruby_has(
+        "devise", "devise-two-factor", "sqlite3", "activerecord", "actionmailer", "rack-test", "pg"
+    ):
         lacking(
             "the frameworks of Ruby: apt-get install ruby-devise ruby-devise-two-factor ruby-activerecord ruby-sqlite3"
         )

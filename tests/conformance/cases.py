@@ -146,6 +146,7 @@ CASES = (
         preset="devise",
         real="all: Rails, Devise, devise-two-factor",
         folder="devise_app",
+        databases=("SQLite", "PostgreSQL"),
         changes=DEVISE_CHANGES,
     ),
     Case(

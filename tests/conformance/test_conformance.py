@@ -60,3 +60,12 @@ def test_a_preset_that_sets_a_second_factor_is_seen(tmp_path: Path) -> None:
     outcome = run(_case("fastapi_users", effects=effects), "SQLite", tmp_path)
     assert not outcome.second_factor
     assert outcome.stray == ["user: totp_secret was changed"]
+
+
+@pytest.mark.parametrize("kind", ["SQLite", "PostgreSQL"])
+def test_flask_security_is_followed_to_the_column_as_its_page_says(kind: str, tmp_path: Path) -> None:
+    secret = {"password_salt": "a salt that the kit tells resetsvc too"}
+    effects = [{"set": {"fs_uniquifier": "{hex}", "update_datetime": "{now}"}}]
+    outcome = run(_case("flask_security", hash=secret, effects=effects), kind, tmp_path)
+    assert outcome.logs_in
+    assert outcome.by_resetsvc == outcome.by_framework

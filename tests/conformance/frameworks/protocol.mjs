@@ -1,5 +1,9 @@
 // How the kit speaks with an application: see protocol.py, which says it for all languages.
+import { webcrypto } from "node:crypto";
 import { createInterface } from "node:readline";
+
+// Node.js 18, which Debian 12 has, keeps it in that module alone; Better Auth looks for it here.
+globalThis.crypto ??= webcrypto;
 
 export async function serve(driver) {
   // Frameworks print what they like: only answers may reach the kit.

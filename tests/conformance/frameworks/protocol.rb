@@ -21,5 +21,15 @@ def serve(driver)
   end
 end
 
-# A URL in the form that resetsvc takes, as Active Record takes it: SQLite only.
-def for_active_record(url) = url.sub(%r{\Asqlite:///}, "sqlite3:")
+# A URL in the form that resetsvc takes, as Active Record takes it.
+def for_active_record(url)
+  return url.sub(%r{\Asqlite:///}, "sqlite3:") if url.start_with?("sqlite:")
+
+  # libpq reads the rest from here; in Active Record's URL the folder of a socket has no place.
+  who, rest = url.delete_prefix("postgresql://").split("/", 2)
+  user, _, host = who.rpartition("@")
+  name, query = rest.split("?", 2)
+  ENV["PGUSER"], ENV["PGPASSWORD"] = user.split(":", 2)
+  ENV["PGHOST"] = query.to_s[/(?:\A|&)host=([^&]+)/, 1] || host
+  "postgresql:///#{name}"
+end
