@@ -3,7 +3,7 @@
 VENV   ?= .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
-# Tests that run beside each other. Many of them start processes of their own.
+# Tests that run beside each other. Those that kill processes, and those that measure, are run by themselves afterwards.
 WORKERS ?= 2
 # Requests that `make fuzz` makes up for each test.
 FUZZ   ?= 1000
@@ -23,7 +23,8 @@ run: $(VENV)/.run ## Start everything on this machine: service, demo account, ma
 	$(BIN)/resetsvc dev
 
 test: $(VENV)/.test ## Run the whole test suite that this machine can run; say what was skipped, and why
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report= $(PYTEST_ARGS) --ignore=tests/faults --ignore=tests/selftest
+	$(BIN)/python -m pytest tests/faults tests/selftest --cov --cov-append $(PYTEST_ARGS)
 
 check: lint types docs-check test ## Lint, types, docs and tests: what CI runs
 
