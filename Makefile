@@ -14,7 +14,7 @@ FRAMEWORKS_VENV := .venv-frameworks
 FRAMEWORKS := $(FRAMEWORKS_VENV)/.done .frameworks/debian/.done tests/conformance/frameworks/node_modules/.done
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types docs docs-check messages pictures audit examples fuzz bench frameworks conformance clean
+.PHONY: help run test check lint types docs docs-check messages pictures audit examples fuzz bench bench-scale frameworks conformance clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'

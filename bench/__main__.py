@@ -1,4 +1,4 @@
-"""python -m bench [--only A,E] [--quick]: measures, shows its progress, writes bench/results/."""
+"""python -m bench [--scale] [--only A,E] [--quick]: measures, shows its progress, writes bench/results/."""
 
 import argparse
 import datetime
@@ -18,12 +18,16 @@ from bench.harness.machine import (
 )
 
 RESULTS = Path(__file__).parent / "results"
+SCALE = {"M", "N", "O"}  # many processes over PostgreSQL, and a million people elsewhere: a run of their own
 ON_ALL_CORES = {"J", "L", "M", "N"}  # the figures whose programs may use all of them, as their docstrings say
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", default="", help="the letters of some figures, such as A,E")
+    parser.add_argument(
+        "--scale", action="store_true", help=f"the figures {', '.join(sorted(SCALE))} instead of the others"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="see that everything runs: its figures mean nothing"
     )
@@ -51,10 +55,12 @@ def main() -> int:
     if unknown := wanted - {figure.letter for figure in figures}:
         print(f"bench: there is no figure {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
-    chosen = [figure for figure in figures if not wanted or figure.letter in wanted]
+    whole = {figure.letter for figure in figures if (figure.letter in SCALE) == given.scale}
+    chosen = [figure for figure in figures if figure.letter in (wanted or whole)]
     # A part of the figures, or quick ones, must not stand where those of a whole run are linked from.
+    results_of_a_whole_run = RESULTS / "scale" if given.scale else RESULTS
     into = given.into or (
-        RESULTS if not wanted and not given.quick else Path(tempfile.mkdtemp(prefix="bench-"))
+        results_of_a_whole_run if not wanted and not given.quick else Path(tempfile.mkdtemp(prefix="bench-"))
     )
     machine = describe()
     programs = [
