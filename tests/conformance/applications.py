@@ -56,6 +56,10 @@ class Application:
     def make(self, people: dict[str, str]) -> None:
         self._ask("make", people=people)
 
+    def nobodies(self) -> list[str]:
+        """Have it make accounts that a reset is not for; return their addresses."""
+        return list(self._ask("nobodies"))
+
     def lets_in(self, email: str, password: str) -> bool:
         return bool(self._ask("login", email=email, password=password))
 
