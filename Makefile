@@ -3,7 +3,7 @@
 VENV   ?= .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
-# Tests that run beside each other. Many of them start processes of their own.
+# Tests that run beside each other. Those that kill processes, and those that measure, are run by themselves afterwards.
 WORKERS ?= 2
 # Requests that `make fuzz` makes up for each test.
 FUZZ   ?= 1000
@@ -23,7 +23,8 @@ run: $(VENV)/.run ## Start everything on this machine: service, demo account, ma
 	$(BIN)/resetsvc dev
 
 test: $(VENV)/.test ## Run the whole test suite that this machine can run; say what was skipped, and why
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report= $(PYTEST_ARGS) --ignore=tests/faults --ignore=tests/selftest
+	$(BIN)/python -m pytest tests/faults tests/selftest --cov --cov-append $(PYTEST_ARGS)
 
 check: lint types docs-check test ## Lint, types, docs and tests: what CI runs
 
@@ -59,7 +60,7 @@ examples: ## Install what the samples for Node.js need, so that their tests run,
 fuzz: $(VENV)/.test ## Throw hostile HTTP at the service for some minutes, new each time (FUZZ=10000: longer)
 	RESETSVC_TEST_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/hostile $(PYTEST_ARGS)
 
-bench: $(VENV)/.test $(BENCH_VENV)/.done ## Measure it all, beside what people do today, in about 20 minutes; ends in bench/results/ (needs wrk and postfix)
+bench: $(VENV)/.test $(BENCH_VENV)/.done ## Measure it all, beside what people do today, in about 22 minutes; ends in bench/results/ (needs wrk and postfix)
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 frameworks: $(FRAMEWORKS) ## Fetch the frameworks that the conformance kit puts beside resetsvc (1 minute)

@@ -39,9 +39,8 @@ class Confirm:
         Raises LinkDoesNotWork; PasswordRefused, after which the link still works; Busy; CannotStore.
         """
         opened = await self._links.open(token)
-        check_password(
-            password, min_length=self._min_length, names=(opened.account.address, self._product_name)
-        )
+        names = [opened.account.address, self._product_name, opened.account.name or ""]
+        check_password(password, min_length=self._min_length, names=[name for name in names if name])
         # Asked only about what could become a password: a wrong link or a short one costs no question.
         if await self._breached(password):
             raise PasswordRefused([Reason("breached")])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resetsvc.accounts import inspection
+from resetsvc.accounts import engines, inspection
 from resetsvc.accounts.inspection import inspect
 from resetsvc.accounts.mapping import read_mapping
 from resetsvc.accounts.recognition import Recognised, recognise_framework
@@ -64,6 +64,26 @@ async def test_a_sample_of_the_hashes_is_enough_and_said_to_be_one(
     found = await findings(database.url)
     assert found["accounts rows"][1] == "4 accounts"
     assert found["accounts hashes"][1].startswith("django_pbkdf2_sha256 3 (the first 3 rows alone);")
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+async def test_more_accounts_than_can_be_counted_are_no_failure(
+    kind: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database gives up, as it is told to; all else is looked at."""
+    fill(database, 10_001)
+    database.do('ALTER TABLE "members" RENAME TO "others"')
+    slow = "pg_sleep(0.001) IS NOT NULL" if kind == "postgresql" else "sleep(0.001) = 0"
+    database.do(f'CREATE VIEW "members" AS SELECT * FROM "others" WHERE {slow}')
+    monkeypatch.setattr(engines, "STATEMENT_TIMEOUT", 1)
+    monkeypatch.setattr(
+        engines, "_POSTGRES_SETTINGS", engines._POSTGRES_SETTINGS | {"statement_timeout": "1000"}
+    )
+    monkeypatch.setattr(inspection, "SAMPLE", 20)
+    found = await findings(database.url)
+    assert found["accounts rows"] == (True, "more accounts than can be counted in some seconds")
+    assert found["accounts hashes"][1].startswith("django_pbkdf2_sha256 20")
+    assert "accounts index" in found
 
 
 async def test_another_format_than_all_there_are_is_doubtful(database: Database, add: Add) -> None:

@@ -330,6 +330,19 @@ async def test_the_effects_happen_with_the_change_and_to_this_account_alone(
     assert stored(database, 2) == bob
 
 
+async def test_an_id_in_a_column_of_text_means_itself_alone(
+    opened: Opened, add: Add, database: Database
+) -> None:
+    """As where one table holds what belongs to several kinds of owners. MySQL takes `1` and `1a` for the same number."""
+    database.do('CREATE TABLE "notes" ("id" INTEGER PRIMARY KEY, "owner" VARCHAR(20))')
+    for number, owner in enumerate(("1", "1a", "01", "2")):
+        insert(database, "notes", {"id": number, "owner": owner})
+    add(1, ANN)
+    assert await change(opened(effects=[{"delete": "notes", "where": {"owner": "{id}"}}]))
+    left = database.do('SELECT "owner" FROM "notes" ORDER BY "id"')
+    assert [row["owner"] for row in left] == ["1a", "01", "2"]
+
+
 async def test_an_effect_that_fails_leaves_the_password_as_it_was(
     opened: Opened, add: Add, database: Database
 ) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from resetsvc.errors import CannotStore
 from resetsvc.relay.conversation import Envelope
 from resetsvc.relay.verdict import Attempt, Verdict
 from resetsvc.store import letters as sql
@@ -239,23 +241,31 @@ async def test_a_poison_letter_is_set_aside_and_harms_no_other(start: Start) -> 
     await running.mail_to(BOB)
 
 
-async def test_accounts_that_cannot_be_looked_up_hold_letters_and_lose_none(start: Start) -> None:
-    accounts = RememberedAccounts()
+@pytest.mark.parametrize("error", [ConnectionError("nobody foresaw this"), CannotStore()])
+async def test_accounts_that_cannot_be_looked_up_hold_letters_and_lose_none(
+    start: Start, error: Exception
+) -> None:
+    accounts = RememberedAccounts(elsewhere=True)
     accounts.put(ANN)
     running, mailbox, hand = await started(start, accounts=accounts)
-    accounts.find_fails = ConnectionError("the users are elsewhere, and elsewhere is down")
-    assert (await running.ask()).status_code == 200
-
-    async def put_back() -> bool:
-        letter = (await running.letters())[0]
-        return bool(letter["state"] == "queued" and letter["due_at"] > letter["asked_at"])
-
-    await until(put_back)
+    accounts.find_fails = error
+    with capture_logs() as records:
+        assert (await running.ask()).status_code == 200
+        await until(lambda: put_back(running))
+    assert [record["event"] for record in records if record["log_level"] == "error"] == [
+        "accounts cannot be looked up"
+    ]
     accounts.find_fails = None
     hand.advance(5.1)
     running.wake()
     assert (await mailbox.next_mail()).recipient == ANN
     assert (await running.letters_finished(1))[0]["attempts"] == 1
+
+
+async def put_back(running: Running) -> bool:
+    """Whether the first letter waits for a later time."""
+    letter = (await running.letters())[0]
+    return bool(letter["state"] == "queued" and letter["due_at"] > letter["asked_at"])
 
 
 async def test_a_database_that_fails_while_letters_are_claimed_only_delays_them(start: Start) -> None:

@@ -437,3 +437,17 @@ async def test_the_last_page_leads_to_the_login(start: Start) -> None:
     mail = await running.mail_to()
     page = await text_of(await running.set_password(mail.link_path, headers=FORMS["html"]))
     assert 'href="https://app.example.com/login"' in page
+
+
+async def test_the_name_that_is_on_record_is_no_part_of_a_good_password(start: Start) -> None:
+    accounts = RememberedAccounts()
+    account = accounts.put(ANN)
+    accounts.by_id[account.id] = replace(account, name="Annabel Leeward")
+    running = await start(accounts=accounts)
+    mail = await running.mail_to()
+    answer = await running.set_password(
+        mail.link_path, "2026 annabel leeward!", headers={"Accept": "application/json"}
+    )
+    assert answer.status_code == 422
+    assert [reason["code"] for reason in (await answer.get_json())["reasons"]] == ["contains_name"]
+    assert (await running.set_password(mail.link_path, NEW_PASSWORD)).status_code == 200

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -118,10 +118,12 @@ async def _columns(connection: AsyncConnection, mapping: Mapping) -> Finding:
     return "accounts columns", True, f"{seen}; {len(mapping.effects)} effects{without}"
 
 
-async def _rows(connection: AsyncConnection, mapping: Mapping) -> tuple[int, Finding]:
-    statements = Statements(mapping)
-    everybody = statements.all().subquery()
-    count = int((await connection.execute(select(func.count()).select_from(everybody))).scalar_one())
+async def _rows(connection: AsyncConnection, mapping: Mapping) -> tuple[int | None, Finding]:
+    """How many accounts there are, None if the database gives up counting: that may be as many as you like."""
+    everybody = Statements(mapping).all().subquery()
+    count = await _counted(connection, select(func.count()).select_from(everybody))
+    if count is None:
+        return None, ("accounts rows", True, "more accounts than can be counted in some seconds")
     looked_up: Any = everybody.c.lookup
     if mapping.compare == "lower":
         looked_up = func.lower(looked_up)
@@ -132,11 +134,20 @@ async def _rows(connection: AsyncConnection, mapping: Mapping) -> tuple[int, Fin
         .having(func.count() > 1)
         .subquery()
     )
-    several = int((await connection.execute(select(func.count()).select_from(shared))).scalar_one())
+    several = await _counted(connection, select(func.count()).select_from(shared))
     seen = f"{count:,} accounts"
-    if several:
+    if several is None:
+        seen += "; too many to look for addresses that belong to several of them"
+    elif several:
         seen += f"; addresses that belong to several accounts: {several:,} (no mail to any of these)"
     return count, ("accounts rows", True, seen)
+
+
+async def _counted(connection: AsyncConnection, statement: Select[Any]) -> int | None:
+    try:
+        return int((await connection.execute(statement)).scalar_one())
+    except SQLAlchemyError:
+        return None
 
 
 async def _hashes(connection: AsyncConnection, mapping: Mapping) -> Finding:
@@ -240,16 +251,14 @@ def _some(names: list[str]) -> str:
     return f"{', '.join(names[:LONGEST])}{rest}"
 
 
-async def _index(connection: AsyncConnection, mapping: Mapping, count: int) -> Finding:
+async def _index(connection: AsyncConnection, mapping: Mapping, count: int | None) -> Finding:
     name, statements = "accounts index", Statements(mapping)
     asked = ["nobody@example.com", "no.one@example.com"]
     plain = mapping.table.rpartition(".")[2]
-    if count <= SMALL:
+    if count is not None and count <= SMALL:
         return name, True, f"{count:,} accounts are few enough to do without one"
     if not await catalog.reads_whole_table(connection, mapping.place.kind, statements.find(asked), plain):
         return name, True, "look-ups go by one"
-    return (
-        name,
-        True,
-        f"warning: each look-up reads all of {count:,} rows; to end that: {catalog.index_that_helps(mapping)}",
-    )
+    rows = "the many" if count is None else f"{count:,}"
+    advice = catalog.index_that_helps(mapping)
+    return name, True, f"warning: each look-up reads all of {rows} rows; to end that: {advice}"

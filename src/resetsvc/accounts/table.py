@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from resetsvc.accounts import Account
 from resetsvc.accounts.engines import open_engine
 from resetsvc.accounts.mapping import Mapping as Description
+from resetsvc.accounts.place import Kind
 from resetsvc.accounts.sql import LONGEST_LIST, Statements, is_there
 from resetsvc.addresses import parse_address, written_forms
 from resetsvc.clock import Clock
@@ -124,7 +125,7 @@ class TableAccounts:
         row = await self._row(account.id)
         if row is None or _account(row).credential != account.credential:
             return False
-        who = _as_stored(row)
+        who = _as_stored(row, self._kind)
         async with self._engine.connect() as connection, connection.begin() as change:
             swapped = await connection.execute(
                 self._statements.swap(**who, old=_text(row["password"]), new=sealed)
@@ -141,7 +142,7 @@ class TableAccounts:
         row = await self._any_row(account_id)
         if row is None:
             return False
-        who = _as_stored(row)
+        who = _as_stored(row, self._kind)
         async with self._engine.begin() as connection:
             return (await connection.execute(self._statements.swap(**who, old=stored, new=old))).rowcount == 1
 
@@ -206,11 +207,14 @@ class TableAccounts:
         }
 
 
-def _as_stored(row: Row) -> dict[str, Any]:
-    """What tells a row in a statement. aiomysql cannot hand bytes over; as text they are compared all the same."""
-    found = row["id"]
+def _as_stored(row: Row, kind: Kind) -> dict[str, Any]:
+    """What tells a row in a statement.
+
+    To MySQL an id goes as text: there `7 = '7a'` is true, so a number would meet other people's rows in a column of
+    text. And aiomysql cannot hand bytes over.
+    """
     return {
-        "account_id": _text(found) if isinstance(found, bytes) else found,
+        "account_id": _text(row["id"]) if kind is Kind.MYSQL else row["id"],
         "address": _text(row["address"]),
     }
 

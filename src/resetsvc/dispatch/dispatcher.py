@@ -15,7 +15,7 @@ from resetsvc.clock import Clock
 from resetsvc.compose.composer import Composer, UnusableAddress
 from resetsvc.dispatch.clock_jumps import ClockJumps
 from resetsvc.dispatch.destinations import WAITING_ROOM, Destinations
-from resetsvc.dispatch.gatekeeper import Gatekeeper
+from resetsvc.dispatch.gatekeeper import AccountsOutOfReach, Gatekeeper
 from resetsvc.dispatch.outcomes import OnEnded, Outcome, record_outcomes
 from resetsvc.errors import CannotStore
 from resetsvc.letters import ClaimedLetter, DropReason, Kind, short_id
@@ -217,15 +217,13 @@ class Dispatcher:
             admissions = await self._gatekeeper.admit(resets)
         except CannotStore:
             raise
+        except AccountsOutOfReach as error:
+            log.error("accounts cannot be looked up", letters=len(resets), error=error.why)
+            await self._look_up_again(resets)
+            return
         except Exception:
             log.exception("accounts cannot be looked up", letters=len(resets))
-            due = self._clock.now() + LOOK_UP_AGAIN
-            await self._store.unit(
-                lambda unit: sql.postpone_letters(
-                    unit, [(letter.id, due, 0) for letter in resets], owner=self._owner
-                ),
-                alone=False,
-            )
+            await self._look_up_again(resets)
             return
         for admission in admissions:
             letter, account = admission.letter, admission.account
@@ -233,6 +231,11 @@ class Dispatcher:
                 self._start(Errand(letter, account.address, account.locale))
             else:
                 self._start(Errand(letter, letter.address, letter.locale, admission.reason))
+
+    async def _look_up_again(self, letters: Sequence[ClaimedLetter]) -> None:
+        due = self._clock.now() + LOOK_UP_AGAIN
+        rows = [(letter.id, due, 0) for letter in letters]
+        await self._store.unit(lambda unit: sql.postpone_letters(unit, rows, owner=self._owner), alone=False)
 
     # ---- deliver ----
 

@@ -6,11 +6,20 @@ from collections.abc import Mapping, Sequence
 from resetsvc.accounts import Account, Accounts
 from resetsvc.admission import Admission, Budget, Earlier, decide
 from resetsvc.clock import Clock
+from resetsvc.errors import CannotStore
 from resetsvc.letters import ClaimedLetter
 from resetsvc.store import letters as sql
 from resetsvc.store import mutes
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
+
+
+class AccountsOutOfReach(Exception):
+    """The accounts are elsewhere and cannot be looked up; our own database works."""
+
+    def __init__(self, error: CannotStore) -> None:
+        super().__init__()
+        self.why = repr(error.__cause__ or error)
 
 
 class Gatekeeper:
@@ -32,7 +41,12 @@ class Gatekeeper:
         The look-up is outside the unit of work, since accounts may live anywhere; counting what an account had and
         admitting one more is inside, so that two dispatchers cannot both see room for the last mail of the hour.
         """
-        accounts = await self._accounts.find(sorted({letter.address for letter in letters}))
+        try:
+            accounts = await self._accounts.find(sorted({letter.address for letter in letters}))
+        except CannotStore as error:
+            if self._accounts.elsewhere:
+                raise AccountsOutOfReach(error) from error
+            raise
         return await self._store.unit(lambda unit: self._decide(unit, letters, accounts), alone=False)
 
     async def _decide(
