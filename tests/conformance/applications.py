@@ -29,9 +29,10 @@ class Application:
 
     def __init__(self, folder: str, url: str, *arguments: str) -> None:
         self._folder = folder
+        program = command(folder)  # first: where it is lacking, nothing is left open
         self._printed = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed with the application
         self._process = subprocess.Popen(
-            [*command(folder), url, *arguments],
+            [*program, url, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._printed,
@@ -55,6 +56,10 @@ class Application:
 
     def make(self, people: dict[str, str]) -> None:
         self._ask("make", people=people)
+
+    def nobodies(self) -> list[str]:
+        """Have it make accounts that a reset is not for; return their addresses."""
+        return list(self._ask("nobodies"))
 
     def lets_in(self, email: str, password: str) -> bool:
         return bool(self._ask("login", email=email, password=password))

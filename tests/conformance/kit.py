@@ -1,8 +1,9 @@
 """One run: a framework makes its tables and its people, resetsvc resets one of them, the framework says what it finds."""
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from collections.abc import Mapping as Table
-from collections.abc import Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,8 @@ class Outcome:
     """What was found, each for itself.
 
     made           -- before the reset: the framework lets both in, their sessions work, a wrong password does not
+    no_mail        -- accounts that the framework made without a password, or as not active, would get no mail; None if it
+                      has no such accounts
     tried          -- `accounts conform` verified a hash that the framework made, and left it as it was
     reset          -- resetsvc took the address, sent a mail, and the new password by its link
     logs_in        -- the framework lets the person in by the new password
@@ -52,6 +55,7 @@ class Outcome:
     kind: str
     versions: Table[str, str]
     made: bool
+    no_mail: bool | None
     tried: bool
     reset: bool
     logs_in: bool
@@ -72,6 +76,8 @@ def run(case: Case, kind: str, folder: Path, new: str = NEW) -> Outcome:
             application.lets_in(email, password) and all(application.sessions(email).values())
             for email, password in PEOPLE.items()
         )
+        nobodies = application.nobodies()
+        no_mail = not asyncio.run(_mailed(case, database, folder, nobodies)) if nobodies else None
         tried = asyncio.run(_try(case, database, folder)) and application.lets_in(CYD, PEOPLE[CYD])
         factors = [application.second_factor(email) for email in PEOPLE]
         before = database.rows()
@@ -82,6 +88,7 @@ def run(case: Case, kind: str, folder: Path, new: str = NEW) -> Outcome:
             kind=kind,
             versions=application.versions(),
             made=made,
+            no_mail=no_mail,
             tried=tried,
             reset=reset,
             stray=stray_changes(case, _person(before), ANN, before, after),
@@ -110,19 +117,37 @@ def _settings(case: Case, database: Database, folder: Path) -> Settings:
     return make_settings(folder, accounts=accounts)
 
 
-async def _try(case: Case, database: Database, folder: Path) -> bool:
+@asynccontextmanager
+async def _opened(
+    case: Case, database: Database, folder: Path
+) -> AsyncIterator[tuple[TableAccounts, Mapping, Hasher]]:
     settings = _settings(case, database, folder)
     assert isinstance(settings.accounts, Mapping)
     hasher = Hasher.from_settings(settings)
     accounts = TableAccounts(settings.accounts, hasher, Clock())
-    said: list[str] = []
     try:
-        await Trial(accounts, settings.accounts, hasher, said.append).run(CYD, PEOPLE[CYD])
-    except StepFailed:
-        return False
+        yield accounts, settings.accounts, hasher
     finally:
         await accounts.close()
         hasher.close()
+
+
+async def _mailed(case: Case, database: Database, folder: Path, addresses: Sequence[str]) -> list[str]:
+    """Who of these would get a mail; Ann would in any case."""
+    async with _opened(case, database, folder) as (accounts, _, _):
+        found = await accounts.find([ANN, *addresses])
+    mailed = [address for address, account in found.items() if account.active]
+    assert ANN in mailed
+    return [address for address in mailed if address != ANN]
+
+
+async def _try(case: Case, database: Database, folder: Path) -> bool:
+    said: list[str] = []
+    async with _opened(case, database, folder) as (accounts, described, hasher):
+        try:
+            await Trial(accounts, described, hasher, said.append).run(CYD, PEOPLE[CYD])
+        except StepFailed:
+            return False
     return said[-1] == "old hash: back in place"
 
 

@@ -14,8 +14,8 @@ Beside each of these applications resetsvc reset a password, with `preset` and `
 accounts (and what the first column names). Then the application itself was asked: `make conformance` does it again,
 and so does every run of the tests that finds the frameworks.
 
-| application (preset) | versions | database | made the account | tried | reset | logs in | hash kept | old one refused | sessions dead | second factor untouched | all else unchanged |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| application (preset) | versions | database | made the account | no mail | tried | reset | logs in | hash kept | old one refused | sessions dead | second factor untouched | all else unchanged |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 MEANING = """
@@ -23,6 +23,8 @@ What the columns say:
 
 - **made the account**: tables, three people, their sessions, tokens and second factors by the application; it let them in, and
   refused a wrong password.
+- **no mail**: accounts that the application made without a password, for log-ins by others alone, or not active, would get
+  none; – where it has no such accounts.
 - **tried**: `resetsvc accounts conform` on a third person, as an operator would: it verified the hash that the application
   had made, wrote one, and put the old one back, by which the application let that person in again.
 - **reset**: resetsvc was asked for a reset, sent its mail, and took a new password by its link. The password holds
@@ -85,6 +87,7 @@ def _row(outcome: Outcome) -> str:
     case = outcome.case
     found = (
         outcome.made,
+        outcome.no_mail,
         outcome.tried,
         outcome.reset,
         outcome.logs_in,
@@ -105,8 +108,8 @@ def _own(outcome: Outcome) -> str:
     return _line(outcome.case.name, *(", ".join(sorted(found)) or "nothing" for found in (besides, leaves)))
 
 
-def _word(found: bool) -> str:
-    return "yes" if found else "**no**"
+def _word(found: bool | None) -> str:
+    return "–" if found is None else "yes" if found else "**no**"
 
 
 def _line(*cells: str) -> str:

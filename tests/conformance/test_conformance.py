@@ -13,6 +13,7 @@ from tests.conformance.kit import run
 def test_a_reset_is_as_the_framework_itself_would_have_done_it(case: Case, kind: str, tmp_path: Path) -> None:
     outcome = run(case, kind, tmp_path)
     assert outcome.made, "the application itself does not work"
+    assert outcome.no_mail is not False, "an account that a reset is not for would get a mail"
     assert outcome.tried, "accounts conform does not pass"
     assert outcome.reset, "resetsvc did not change the password"
     assert outcome.logs_in, "the new password does not log in"
@@ -42,6 +43,11 @@ def test_a_preset_that_writes_another_format_is_seen(tmp_path: Path) -> None:
     outcome = run(_case("aspnet_identity", hash={"format": "bcrypt"}), "SQLite", tmp_path)
     assert (outcome.made, outcome.reset) == (True, True)
     assert not outcome.logs_in
+
+
+def test_a_preset_that_does_not_know_who_is_active_is_seen(tmp_path: Path) -> None:
+    outcome = run(_case("fastapi_users", columns={"active": ""}), "SQLite", tmp_path)
+    assert outcome.no_mail is False
 
 
 def test_a_description_with_a_wrong_secret_is_seen(tmp_path: Path) -> None:

@@ -23,4 +23,6 @@ def test_every_preset_has_a_row_on_the_page_and_every_run_too() -> None:
 def test_the_page_says_yes_to_everything() -> None:
     for row in ROW.finditer(PAGE.read_text("utf-8")):
         _versions, _database, *found = [cell.strip() for cell in row["rest"].split("|")]
-        assert found == ["yes"] * 9, row["name"]
+        assert len(found) == 10
+        assert set(found) <= {"yes", "–"}, row["name"]
+        assert found.count("–") <= 1, row["name"]

@@ -23,6 +23,10 @@ class Driver(Protocol):
         """Make schema, accounts (address -> password), a live session of each, and what is a second factor to each."""
         ...
 
+    def nobodies(self) -> list[str]:
+        """Make accounts that a reset is not for (no password, not active) and return their addresses; some have none."""
+        ...
+
     def login(self, email: str, password: str) -> bool:
         """Whether the framework's own log-in lets this person in."""
         ...

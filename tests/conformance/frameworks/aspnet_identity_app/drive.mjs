@@ -66,6 +66,13 @@ await serve({
     }
   },
 
+  // Who only ever comes by another provider.
+  nobodies() {
+    database.exec(`INSERT INTO "AspNetUsers" VALUES ('x', 'social@example.com', 'SOCIAL@EXAMPLE.COM', 'social@example.com',
+      'SOCIAL@EXAMPLE.COM', 1, NULL, 'S', 'C', NULL, 0, 0, NULL, 1, 0)`);
+    return ["social@example.com"];
+  },
+
   login({ email, password }) {
     const user = find(email);
     return user !== undefined && verify(password, user.PasswordHash);

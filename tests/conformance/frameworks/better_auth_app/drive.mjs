@@ -71,6 +71,14 @@ await serve({
     }
   },
 
+  // Who only ever comes by another provider.
+  async nobodies() {
+    const { internalAdapter } = await auth.$context;
+    const user = await internalAdapter.createUser({ email: "social@example.com", name: "social", emailVerified: true });
+    await internalAdapter.linkAccount({ userId: user.id, providerId: "google", accountId: "1234" });
+    return ["social@example.com"];
+  },
+
   // Let in as far as to the question for the second factor, which is asked of everybody here.
   async login({ email, password }) {
     const answer = await post("/sign-in/email", { email, password });

@@ -76,6 +76,16 @@ class Application:
             entered = self._browsers[email].post("/login", {"username": _name(email), "password": password})
             assert entered.status_code == 200
 
+    def nobodies(self) -> list[str]:
+        from django.contrib.auth import get_user_model
+
+        made = {"unusable@example.com": (None, True), "inactive@example.com": ("a password of theirs", False)}
+        for email, (password, active) in made.items():
+            named = {} if CUSTOM else {"username": _username(email)}
+            # Without a password Django stores `!` and some letters by chance.
+            get_user_model().objects.create_user(email=email, password=password, is_active=active, **named)
+        return list(made)
+
     def login(self, email: str, password: str) -> bool:
         from django.test import Client
 

@@ -102,6 +102,17 @@ class Application:
         async def me(user: User = Depends(users.current_user(active=True))) -> dict[str, str]:  # noqa: B008 - FastAPI's way
             return {"who": user.email}
 
+    def nobodies(self) -> list[str]:
+        asyncio.run(self._inactive("inactive@example.com"))
+        return ["inactive@example.com"]
+
+    async def _inactive(self, email: str) -> None:
+        await self._ask("POST", "/register", json={"email": email, "password": "a password of theirs"})
+        async with self._sessions() as session:
+            user = (await session.execute(select(User).where(User.email == email))).scalar_one()
+            user.is_active = False
+            await session.commit()
+
     def login(self, email: str, password: str) -> bool:
         answer = asyncio.run(self._log_in(email, password))
         assert answer.status_code in {200, 400}

@@ -73,6 +73,16 @@ class Application:
                 self._people.mf_set_recovery_codes(user, [f"first-of-{email}", f"second-of-{email}"])
             self._people.commit()
 
+    def nobodies(self) -> list[str]:
+        with self._app.app_context():
+            self._people.create_user(email="nopassword@example.com", password=None)
+            inactive = self._people.create_user(
+                email="inactive@example.com", password=hash_password("a password")
+            )
+            self._people.deactivate_user(inactive)
+            self._people.commit()
+        return ["nopassword@example.com", "inactive@example.com"]
+
     def login(self, email: str, password: str) -> bool:
         """Let in as far as to the question for the second factor, which is asked of everybody here."""
         answer = self._log_in(self._app.test_client(), email, password)

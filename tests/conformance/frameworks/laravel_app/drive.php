@@ -182,6 +182,11 @@ final class Application
         }
     }
 
+    public function nobodies(): array
+    {
+        return [];
+    }
+
     public function login(string $email, string $password): bool
     {
         $nobody = [];

@@ -79,6 +79,11 @@ final class Application
         }
     }
 
+    public function nobodies(): array
+    {
+        return [];
+    }
+
     public function login(string $email, string $password): bool
     {
         wp_cache_flush();
