@@ -151,7 +151,7 @@ async def expire_letters(connection: Connection, now: float) -> list[str]:
     rows = await connection.fetch_all(
         """
         WITH late AS MATERIALIZED (
-            SELECT seq FROM letters WHERE state = 'queued' AND deadline_at <= :now
+            SELECT seq FROM letters WHERE state = 'queued' AND deadline_at <= :now /*postgresql AND deadline_at > 0 */
             /*postgresql FOR UPDATE SKIP LOCKED */
         )
         UPDATE letters SET state = 'expired', reason = 'deadline', finished_at = :now
