@@ -183,6 +183,7 @@ def _bars(axes: "Axes", chart: Chart) -> None:
     largest = max(values, default=1.0) or 1.0
     smallest = min(positive, default=1.0) / 3 if chart.logarithmic else 0.0
     for index, (name, some) in enumerate(chart.series.items()):
+        first = next((group for group, value in enumerate(some) if value is not None), None)
         for group, value in enumerate(some):
             if value is None:
                 continue
@@ -193,7 +194,7 @@ def _bars(axes: "Axes", chart: Chart) -> None:
                 value,
                 height=0.92 * thick,
                 color=color,
-                label=name if count > 1 and group == 0 else None,
+                label=name if count > 1 and group == first else None,
             )
             axes.text(
                 max(value, smallest),
