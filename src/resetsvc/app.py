@@ -36,7 +36,6 @@ from resetsvc.links import Links
 from resetsvc.logs import quieten
 from resetsvc.metrics import Metrics
 from resetsvc.passwords.breach import open_breach_check
-from resetsvc.passwords.common import common_passwords
 from resetsvc.passwords.hashing import Hasher
 from resetsvc.relay.relays import Outbox, Relays
 from resetsvc.relay.verdict import Verdict
@@ -109,7 +108,6 @@ async def open_service(
         templates = Templates(Languages(settings.locales), settings.templates)
         composer = Composer(settings, templates, tokens, clock)
         _require_whole(templates, composer)
-        common_passwords()
         outbox = outbox or Relays(
             settings.relays, connections=settings.smtp_connections, timeout=settings.smtp_timeout, clock=clock
         )
