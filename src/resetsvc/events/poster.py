@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = structlog.stdlib.get_logger("resetsvc.events")
 
 PATIENCE = 10.0  # seconds for one post
+CONNECT_WITHIN = 4.0  # seconds of these, for TCP and for TLS each
 CLAIMED_FOR = 30.0  # seconds; longer than a batch takes: after that they are due again, whoever had them
 AT_ONCE = 8  # posts that run beside each other
 LOOK_EVERY = 1.0  # seconds between looks, where nobody wakes us
@@ -142,7 +143,9 @@ async def posting(events: Events, store: Store, clock: Clock, settings: Settings
         verify=ssl.create_default_context(),
         trust_env=False,  # no proxy and no .netrc from the environment
         follow_redirects=False,  # another place is not the one that shares the secret
-        timeout=None,  # noqa: S113 -- `PATIENCE` is for all of it, not for each step
+        # `PATIENCE` is for all of it. Connecting has a bound of httpx's own: its sockets are left open where a handshake is
+        # cancelled from outside.
+        timeout=httpx.Timeout(None, connect=CONNECT_WITHIN),
         limits=httpx.Limits(max_connections=AT_ONCE),
         headers={"User-Agent": "resetsvc", "Content-Type": "application/json"},
     )
