@@ -43,6 +43,7 @@ from resetsvc.accounts.mapping import Mapping as AccountsMapping
 from resetsvc.addresses import parse_address
 from resetsvc.errors import AddressRefused, WrongSettings
 from resetsvc.relay.url import RelayAddress, parse_relay_url
+from resetsvc.safe_url import safe_url
 from resetsvc.storage_url import parse_storage_url
 from resetsvc.store.address import parse_address as parse_postgres_address
 from resetsvc.webhooks import parse_secret
@@ -263,7 +264,7 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _is_public(cls, value: str) -> str:
-        parts = _safe_url(value)
+        parts = safe_url(value)
         if parts.query or parts.fragment:
             raise ValueError("ends after its path: no ? and no #")
         return value.rstrip("/")
@@ -276,21 +277,21 @@ class Settings(BaseSettings):
         rest = value.replace("{token}", "").replace("{public_url}", "https://public")
         if "{" in rest or "}" in rest:
             raise ValueError("knows {token} and {public_url}, and no other braces")
-        _safe_url(rest)
+        safe_url(rest)
         return value
 
     @field_validator("login_url")
     @classmethod
     def _is_login_url(cls, value: str | None) -> str | None:
         if value:
-            _safe_url(value)
+            safe_url(value)
         return value or None
 
     @field_validator("events_url")
     @classmethod
     def _is_events_url(cls, value: str | None) -> str | None:
         if value:
-            _safe_url(value, "what is told there is nobody else's to read")
+            safe_url(value, "what is told there is nobody else's to read")
             if "#" in value:
                 raise ValueError("ends before any #")
         return value or None
@@ -306,7 +307,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_breach_url(cls, value: str | None) -> str | None:
         if value:
-            _safe_url(value, "what is asked tells of a password")
+            safe_url(value, "what is asked tells of a password")
             if "?" in value or "#" in value:
                 raise ValueError("ends after its path: no ? and no #")
         return value or None
@@ -624,26 +625,3 @@ def _told(value: object) -> object:
             return value
         case _:
             return str(value)
-
-
-def _safe_url(value: str, why: str = "links carry a secret") -> Any:
-    """Refuse whatever could send a token over the network in the clear, or would be no link in a mail."""
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError:  # its own sentence quotes what was typed
-        raise ValueError("is not of the form https://host/…") from None
-    host = parts.hostname or ""
-    if any(letter.isspace() or not letter.isprintable() or letter in "<>\"'" for letter in value):
-        raise ValueError("holds spaces, quotes or control characters")
-    if parts.scheme not in ("http", "https") or not host:
-        raise ValueError("is not of the form https://host/…")
-    if parts.username or parts.password:
-        raise ValueError("holds a user name or a password")
-    if (
-        parts.scheme == "http"
-        and host not in ("localhost", "127.0.0.1", "::1")
-        and not host.endswith(".localhost")
-    ):
-        raise ValueError(f"has to be https://: {why} (http:// only for loopback)")
-    return parts
