@@ -109,7 +109,7 @@ def make_links(place: Place, key: str, lifetime: int, count: int) -> list[str]:
     for account_id, address, password_hash in accounts:
         # As `accounts.builtin` makes it; were it another, every change below would be answered with 410.
         credential = hashlib.sha256(f"{address}\0{password_hash}".encode()).hexdigest()[:32]
-        letters.append((new_id(), address, new_id(), now, account_id, credential))
+        letters.append((Clock().new_letter_id(), address, new_id(), now, account_id, credential))
     with connection:
         connection.executemany(
             """

@@ -44,7 +44,7 @@ def grow(path: Path, *, accounts: int = ACCOUNTS, letters: int = LETTERS) -> Non
         INSERT INTO letters (id, kind, state, address, client, message_id, asked_at, due_at, deadline_at,
                              attempts, account_id, credential, admitted_at, sent_at, finished_at, relay, reply,
                              link, link_at)
-        SELECT lower(hex(randomblob(16))), 'reset', 'sent', printf('other%07d@bench.example', n), '192.0.2.1',
+        SELECT printf('%012x', CAST(at * 1000 AS INTEGER)) || lower(hex(randomblob(16))), 'reset', 'sent', printf('other%07d@bench.example', n), '192.0.2.1',
                lower(hex(randomblob(16))), at, at, at + 14400, 1, lower(hex(randomblob(16))),
                lower(hex(randomblob(16))), at, at, at + 1, '127.0.0.1:25', '250 2.0.0 Ok',
                iif(n % 2, 'used', 'expired'), at + 1800

@@ -76,7 +76,7 @@ class House:
             f"""
             INSERT INTO letters (id, kind, state, address, client, message_id, asked_at, due_at, deadline_at, attempts,
                                  account_id, credential, admitted_at, sent_at, finished_at, relay, reply, link, link_at)
-            SELECT md5('id' || n), 'reset', 'sent', 'other' || n || '@bench.example', '192.0.2.1', md5('message' || n),
+            SELECT lpad(to_hex(CAST(at * 1000 AS bigint)), 12, '0') || md5('id' || n), 'reset', 'sent', 'other' || n || '@bench.example', '192.0.2.1', md5('message' || n),
                    at, at, at + 14400, 1, md5('account' || n), md5('credential' || n), at, at, at + 1,
                    '127.0.0.1:25', '250 2.0.0 Ok', CASE n % 2 WHEN 0 THEN 'used' ELSE 'expired' END, at + 1800
             FROM (SELECT n, extract(epoch FROM now()) - {_DAY} - n * {_DAY / _PER_DAY} AS at

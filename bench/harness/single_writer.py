@@ -7,7 +7,7 @@ import asyncio
 import sys
 import time
 
-from resetsvc.clock import new_id
+from resetsvc.clock import Clock, new_id
 from resetsvc.errors import CannotStore
 from resetsvc.letters import Kind, NewLetter
 from resetsvc.settings import load_settings
@@ -18,13 +18,14 @@ from resetsvc.store.database import Store
 async def _write(batch: int, seconds: float) -> float:
     store = Store(load_settings().database_url)
     await store.open()
+    clock = Clock()
     began = time.monotonic()
     stored = 0
     while time.monotonic() < began + seconds:
         now = time.time()
         letters = [
             NewLetter(
-                id=new_id(),
+                id=clock.new_letter_id(),
                 kind=Kind.RESET,
                 address=f"user{number:06d}@bench.example",
                 locale=None,

@@ -119,7 +119,7 @@ class Changes:
         await sql.drop_waiting_resets(unit, account.id, DropReason.PASSWORD_CHANGED, now)
         known_as = sorted({account.address, asked_for} - {""})
         await sql.drop_unseen_resets(unit, known_as, DropReason.PASSWORD_CHANGED, now)
-        notice_id = self._clock.new_id()
+        notice_id = self._clock.new_letter_id()
         await sql.insert_letters(
             unit,
             [

@@ -27,7 +27,7 @@ class Clock:
     now        -- seconds since 1970 UTC; what is stored, signed and shown
     monotonic  -- seconds that never jump, and count the sleep of a suspended machine: its leases run out meanwhile
     uptime     -- seconds that never jump either; by these a jump of `now` is told from time that passed
-    new_id     -- a letter's or a lease owner's id
+    new_id     -- 128 random bits: a lease owner's id, and what of a letter's id nobody can guess
     chance     -- a number from 0 up to 1; jitter only, never a secret
     """
 
@@ -36,3 +36,11 @@ class Clock:
     uptime: Callable[[], float] = uptime
     new_id: Callable[[], str] = new_id
     chance: Callable[[], float] = random.random
+
+    def new_letter_id(self) -> str:
+        """The milliseconds since 1970 in 12 hexadecimal digits, as a UUIDv7 begins (RFC 9562), and a new id after them.
+
+        What is stored together lies together in the index, however many letters there were before: random ids touch
+        another page for each letter, which is read, and written to the log, as a whole.
+        """
+        return f"{int(self.now() * 1000):012x}{self.new_id()}"

@@ -47,7 +47,7 @@ class Intake:
         address -- canonical, and otherwise whatever was typed
         """
         now = self._clock.now()
-        letter_id = self._clock.new_id()
+        letter_id = self._clock.new_letter_id()
         await self._group.add(
             NewLetter(
                 id=letter_id,

@@ -11,8 +11,11 @@ from enum import StrEnum
 
 
 def short_id(letter_id: str) -> str:
-    """What logs call a letter: enough to find it by, and too little to sign a link with, even for a thief of the key."""
-    return letter_id[:12]
+    """What logs call a letter: enough to find it by, and too little to sign a link with, even for a thief of the key.
+
+    Twelve digits of time, and four of the 32 that are random.
+    """
+    return letter_id[:16]
 
 
 class Kind(StrEnum):

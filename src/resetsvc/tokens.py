@@ -1,6 +1,6 @@
 """Signed links: a letter's id and the second it was signed, nothing else. No storage and no rules in here.
 
-A token is `<32 hex digits of the id>.<time>.<HMAC-SHA256>`. Whether its letter is still open is not for the
+A token is `<44 hex digits of the id>.<time>.<HMAC-SHA256>`. Whether its letter is still open is not for the
 signature to say: that is in the database.
 """
 
@@ -18,7 +18,7 @@ from resetsvc.letters import short_id
 # One purpose, one derived key: a signature made for one is worthless for another (ASVS 9.2.2).
 _RESET = b"resetsvc.reset-link.1"
 _MESSAGE_ID = b"resetsvc.message-id.1"
-_SHAPE = re.compile(r"[0-9a-f]{32}\.[A-Za-z0-9_-]{4,12}\.[A-Za-z0-9_-]{43}")
+_SHAPE = re.compile(r"[0-9a-f]{44}\.[A-Za-z0-9_-]{4,12}\.[A-Za-z0-9_-]{43}")
 CLOCK_SKEW = 5  # seconds that another machine's clock may be ahead when it signs
 
 

@@ -201,7 +201,7 @@ def test_letters_put_back_are_recorded_together_and_by_whom(resetsvc: Command) -
     assert resetsvc("letters", "retry", "--failed").exit_code == 0  # nothing left to put back
     many, one = listed(resetsvc)
     assert one["event"] == many["event"] == "letters_put_back"
-    assert one["detail"] == {"number": 1, "letters": [ids[0][:12]], "uid": os.getuid()}
+    assert one["detail"] == {"number": 1, "letters": [ids[0][:16]], "uid": os.getuid()}
     assert (many["detail"]["number"], len(many["detail"]["letters"])) == (119, 100)
     assert resetsvc("audit", "verify").exit_code == 0
 

@@ -27,7 +27,7 @@ async def test_a_letter_that_expired_and_was_put_back_is_delivered_and_its_story
         house.running.wake()
         await house.mailbox.next_mail()
         await house.until(lambda rows: rows[0]["state"] == "sent")
-    shown = await run("letters", "show", letter["id"][:12], "--json", env=env, cwd=tmp_path)
+    shown = await run("letters", "show", letter["id"][:16], "--json", env=env, cwd=tmp_path)
     story = json.loads(shown.out)
     assert story["state"] == "sent"
     made = [

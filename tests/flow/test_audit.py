@@ -56,7 +56,7 @@ async def fault(running: Running) -> str | None:
 async def ids(running: Running) -> dict[str, Any]:
     (account,) = await running.rows("SELECT id FROM accounts")
     letters = await running.letters()
-    return {"letter": letters[0]["id"][:12], "account": account["id"]}
+    return {"letter": letters[0]["id"][:16], "account": account["id"]}
 
 
 async def test_the_start_is_kept_with_the_settings_and_without_secrets(start: Start) -> None:

@@ -126,7 +126,7 @@ async def test_nothing_that_opens_anything_is_told_and_no_address(
     await receiver.next(2)
     told = b"".join(event.raw for event in receiver.told).decode() + "".join(receiver.tried)
     letter_ids = [row["id"] for row in await running.letters()]
-    for secret in (mail.token, ANN, NEW_PASSWORD, *letter_ids, *(one[:12] for one in letter_ids)):
+    for secret in (mail.token, ANN, NEW_PASSWORD, *letter_ids, *(one[:16] for one in letter_ids)):
         assert secret not in told
 
 

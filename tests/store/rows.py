@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from resetsvc.clock import new_id
+from resetsvc.clock import Clock
 from resetsvc.letters import ClaimedLetter, Kind, NewLetter
 from resetsvc.store import letters as sql
 from resetsvc.store.database import Store
@@ -12,7 +12,7 @@ LEASE = 10.0
 
 
 def new_letter(letter_id: str | None = None, **changes: Any) -> NewLetter:
-    letter_id = letter_id or new_id()
+    letter_id = letter_id or Clock().new_letter_id()
     return NewLetter(
         **{
             "id": letter_id,

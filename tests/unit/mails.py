@@ -23,7 +23,7 @@ from resetsvc.tokens import Tokens
 
 NOW = 1_790_000_000.0
 LETTER = ClaimedLetter(
-    id="0123456789abcdef" * 2,
+    id="01992d5f3a00" + "0123456789abcdef" * 2,
     kind=Kind.RESET,
     address="Typed@example.com",
     locale=None,

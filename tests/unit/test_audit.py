@@ -11,7 +11,7 @@ from resetsvc.audit import NOTHING, AuditKeys, Entry, Event, Head, Record, Verif
 OLDEST, OLD, NEW = (f"the key of {year}: 0123456789 abcdefgh" for year in (2024, 2025, 2026))
 THIEF = "a key of the thief's own: 0123456789 abc"
 AT = 1_790_000_000.25
-LETTER = "0123456789abcdef0123456789abcdef"
+LETTER = "0123456789abcdef0123456789abcdef0123456789ab"
 
 
 @dataclass
@@ -179,7 +179,7 @@ def name_another_key_everywhere(book: Book) -> None:
 TAMPERINGS: dict[str, Callable[[Book], None]] = {
     "event": edit(event=Event.LINK_REFUSED),
     "detail": edit(detail="{}"),
-    "a space in the detail": edit(detail=json.dumps({"letter": LETTER[:12], "n": 4}) + " "),
+    "a space in the detail": edit(detail=json.dumps({"letter": LETTER[:16], "n": 4}) + " "),
     "time": edit(at=AT + 4.5),
     "key": edit(key="0" * 12),
     "chain": edit(chain="f" * 64),
@@ -355,7 +355,7 @@ def test_what_is_personal_is_masked_wherever_it_stands() -> None:
     assert masked(
         {
             "letter": LETTER,
-            "letters": [LETTER, LETTER[:12]],
+            "letters": [LETTER, LETTER[:16]],
             "client": "198.51.100.77",
             "address": "ann.person@example.com",
             "account": "ann.person@example.com",
@@ -366,8 +366,8 @@ def test_what_is_personal_is_masked_wherever_it_stands() -> None:
             "nothing": None,
         }
     ) == {
-        "letter": LETTER[:12],
-        "letters": [LETTER[:12]] * 2,
+        "letter": LETTER[:16],
+        "letters": [LETTER[:16]] * 2,
         "client": "198.51.100.x",
         "address": "a***@example.com",
         "account": "a***@example.com",

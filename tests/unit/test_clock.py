@@ -5,6 +5,7 @@ import time
 import pytest
 
 from resetsvc.clock import Clock, new_id
+from resetsvc.testing import HandClock
 
 
 @pytest.mark.skipif(
@@ -21,3 +22,16 @@ def test_an_id_is_128_random_bits_that_no_option_can_be_mistaken_for() -> None:
     ids = {new_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert all(len(found) == 32 and set(found) <= set("0123456789abcdef") for found in ids)
+
+
+def test_ids_of_letters_sort_by_when_they_were_made_and_are_no_easier_to_guess() -> None:
+    """Neighbours in time are neighbours in the index; and all 128 random bits are there besides."""
+    hand = HandClock()
+    ids = []
+    for _ in range(1000):
+        ids.append(hand.clock.new_letter_id())
+        hand.advance(0.0011)
+    assert ids == sorted(ids)
+    assert {len(found) for found in ids} == {44}
+    assert len({found[12:] for found in ids}) == 1000
+    assert int(ids[0][:12], 16) == int(HandClock().seconds * 1000)

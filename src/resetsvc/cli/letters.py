@@ -13,7 +13,7 @@ from resetsvc.cli.opened import with_store
 from resetsvc.cli.tables import as_time, print_json, print_table
 from resetsvc.client_address import mask_client
 from resetsvc.clock import Clock
-from resetsvc.letters import Kind, State
+from resetsvc.letters import Kind, State, short_id
 from resetsvc.settings import Settings
 from resetsvc.store import letters as sql
 from resetsvc.store.connection import Connection, Row
@@ -139,7 +139,7 @@ def _cells(letter: dict[str, Any]) -> list[str]:
     next_step = letter["due_at"] or letter["sent_at"] or "-"
     names = ("kind", "state", "reason", "to", "asked_at", "attempts")
     return [
-        letter["id"][:12],
+        short_id(letter["id"]),
         *("-" if letter[name] is None else str(letter[name]) for name in names),
         next_step,
     ]

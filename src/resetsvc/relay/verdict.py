@@ -8,7 +8,7 @@ from resetsvc.addresses import mask_address
 
 # The id that a token signs is enough to tell one; what may follow it in a quoted link goes with it.
 # A token (resetsvc/tokens.py). With its dot: without, it may be the relay's own queue id, which is worth keeping.
-_TOKEN = re.compile(r"[0-9a-f]{32}(?:\.|%2e)[\w.%-]*", re.IGNORECASE)
+_TOKEN = re.compile(r"[0-9a-f]{32,}(?:\.|%2e)[\w.%-]*", re.IGNORECASE)
 # Relays name the recipient that they refuse. From the beginning of a word only: a long one is looked through once.
 _ADDRESS = re.compile(r"""(?<![^\s<>"'(),:;[\]])[^\s<>"'(),:;[\]@]+@[^\s<>"'(),:;[\]]+""")
 

@@ -30,7 +30,7 @@ def upgrade() -> None:
         sa.Column(
             "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True
         ),
-        sa.Column("id", _text(32), nullable=False),
+        sa.Column("id", _text(44), nullable=False),
         sa.Column("kind", _text(16), nullable=False),  # reset, notice
         sa.Column("state", _text(16), nullable=False),  # queued, sending, sent, dropped, failed, expired
         sa.Column("reason", _text(64)),  # why it was dropped, failed or expired
@@ -99,7 +99,7 @@ def upgrade() -> None:
         sa.Column(
             "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True
         ),
-        sa.Column("letter_id", _text(32), nullable=False),
+        sa.Column("letter_id", _text(44), nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
         sa.Column("relay", _text(255), nullable=False),
         sa.Column("verdict", _text(16), nullable=False),
