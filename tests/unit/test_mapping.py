@@ -113,6 +113,7 @@ def test_nothing_shows_the_password_of_the_database_or_a_salt() -> None:
         ({"hash": {"format": "md5"}}, "accounts.hash there is no hash format"),
         ({"hash": {"format": "bcrypt", "rounds": 400}}, "accounts.hash the hash format bcrypt"),
         ({"hash": {"format": "bcrypt", "cots": 4}}, "accounts.hash the hash format bcrypt has no 'cots'"),
+        ({"hash": {"format": "bcrypt", "name": "x"}}, "accounts.hash the hash format bcrypt has no 'name'"),
         ({"effects": [{"delete": "sessions"}]}, "accounts.effects[0] would be on the rows of all accounts"),
         ({"effects": [{"delete": "sessions", "where": {"kind": "web"}}]}, "accounts.effects[0] would be on"),
         ({"effects": [{"update": "x", "set": {"a": 1}}]}, "accounts.effects[0] would be on the rows of all"),
