@@ -55,6 +55,40 @@ async def test_accounts_are_counted_by_what_becomes_of_them(database: Database, 
     )
 
 
+@pytest.mark.parametrize("kind", ["mariadb"])
+async def test_addresses_and_hashes_of_bytes_are_read_as_a_reset_reads_them(
+    kind: str, database: Database, add: Add
+) -> None:
+    database.do("ALTER TABLE members MODIFY password VARBINARY(250), MODIFY email VARBINARY(190)")
+    add(1, ANN)
+    assert (await findings(database.url, compare="exact"))["accounts hashes"] == (
+        True,
+        "django_pbkdf2_sha256 1; new ones: django_pbkdf2_sha256",
+    )
+
+
+async def test_accounts_whose_ids_are_bytes_are_told_as_those_who_get_no_mail(database: Database) -> None:
+    column, uuid, text = {
+        "sqlite": ("BLOB", "x'0b0e5f6c6f0e4a518c551d5a0f1f6b01'", "'a text'"),
+        "postgresql": ("BYTEA", r"'\x0b0e5f6c6f0e4a518c551d5a0f1f6b01'::bytea", ""),
+        "mariadb": ("VARBINARY(16)", "x'0b0e5f6c6f0e4a518c551d5a0f1f6b01'", "'a text'"),
+    }[database.kind]
+    database.do(f'CREATE TABLE "others" ("id" {column}, "email" VARCHAR(190), "password" VARCHAR(250))')
+    hashed = HASH.hash("the same for all")
+    database.do(f"INSERT INTO \"others\" VALUES ({uuid}, '{ANN}', '{hashed}')")
+    others = {"table": "others", "columns": {"id": "id", "address": "email", "password": "password"}}
+    assert (await findings(database.url, **others))["accounts hashes"] == (
+        False,
+        "nobody would get a mail: column id holds bytes that are no text, and no letter can keep such an id",
+    )
+    if text:
+        database.do(f"INSERT INTO \"others\" VALUES ({text}, 'bob@example.com', '{hashed}')")
+        assert (await findings(database.url, **others))["accounts hashes"] == (
+            True,
+            "django_pbkdf2_sha256 2, with an id of bytes 1 (no mail); new ones: django_pbkdf2_sha256",
+        )
+
+
 async def test_a_sample_of_the_hashes_is_enough_and_said_to_be_one(
     database: Database, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,9 +17,8 @@ from resetsvc.accounts.place import Kind, Place, sqlite_path
 from resetsvc.accounts.recognition import recognise_framework
 from resetsvc.accounts.rights import Rights, needed_rights
 from resetsvc.accounts.sql import Statements, is_there, table_named
-from resetsvc.accounts.table import kind_of_failure
-from resetsvc.addresses import parse_address
-from resetsvc.errors import AddressRefused, DatabaseUnusable
+from resetsvc.accounts.table import can_be_kept, canonical, kind_of_failure, text_of
+from resetsvc.errors import DatabaseUnusable
 from resetsvc.passwords.formats import recognise
 
 Finding = tuple[str, bool, str]  # what was looked at, whether it is in order, what was seen
@@ -152,17 +151,12 @@ async def _counted(connection: AsyncConnection, statement: Select[Any]) -> int |
 
 async def _hashes(connection: AsyncConnection, mapping: Mapping) -> Finding:
     formats: Counter[str] = Counter()
-    without_address = 0
+    without_address = with_odd_id = 0
     result = await connection.execute(Statements(mapping).all().limit(SAMPLE))
     for row in result.mappings():
-        stored = row["password"]
-        formats[
-            recognise(stored.decode("utf-8", "replace") if isinstance(stored, bytes) else stored) or ""
-        ] += 1
-        try:
-            parse_address(str(row["address"] or ""))
-        except AddressRefused:
-            without_address += 1
+        formats[recognise(text_of(row["password"])) or ""] += 1
+        without_address += not canonical(row["address"])
+        with_odd_id += not can_be_kept(row["id"], mapping.place.kind)
     unusable = formats.pop("", 0)
     looked_at = formats.total() + unusable
     if not looked_at:
@@ -172,11 +166,19 @@ async def _hashes(connection: AsyncConnection, mapping: Mapping) -> Finding:
         seen.append(f"none or unusable {unusable:,} (no mail)")
     if without_address:
         seen.append(f"without an address {without_address:,} (no mail)")
+    if with_odd_id:
+        seen.append(f"with an id of bytes {with_odd_id:,} (no mail)")
     of = f" (the first {SAMPLE:,} rows alone)" if looked_at == SAMPLE else ""
     others = formats and _inner(mapping.hash.format) not in formats
     warning = (
         "warning: none of these is the format that new ones are written in: " if others or not formats else ""
     )
+    if with_odd_id == looked_at:
+        return (
+            "accounts hashes",
+            False,
+            f"nobody would get a mail: column {mapping.columns.id} holds bytes that are no text, and no letter can keep such an id",
+        )
     return "accounts hashes", True, f"{warning}{', '.join(seen)}{of}; new ones: {mapping.hash.format}"
 
 
