@@ -18,7 +18,7 @@ from resetsvc.accounts.recognition import recognise_framework
 from resetsvc.accounts.rights import Rights, needed_rights
 from resetsvc.accounts.sql import Statements, is_there, table_named
 from resetsvc.accounts.table import can_be_kept, canonical, kind_of_failure, text_of
-from resetsvc.errors import DatabaseUnusable
+from resetsvc.errors import DatabaseUnusable, SetupError
 from resetsvc.passwords.formats import recognise
 
 Finding = tuple[str, bool, str]  # what was looked at, whether it is in order, what was seen
@@ -46,8 +46,12 @@ async def tables_of(place: Place) -> dict[str, set[str]]:
 
 async def inspect(mapping: Mapping) -> AsyncIterator[Finding]:
     """Look at everything in turn; what cannot be looked at is told as wrong, and ends it."""
-    engine = open_engine(mapping.place)
     name = "accounts"
+    try:
+        engine = open_engine(mapping.place)
+    except SetupError as error:
+        yield name, False, str(error)
+        return
     try:
         async with asyncio.timeout(WITHIN), engine.connect() as plain:
             connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
