@@ -10,7 +10,7 @@ from resetsvc.accounts.inspection import inspect
 from resetsvc.accounts.mapping import read_mapping
 from resetsvc.accounts.recognition import Recognised, recognise_framework
 from tests.accounts.conftest import HASH, MAPPING
-from tests.accounts.databases import Database, Mariadb, Postgresql, new_database
+from tests.accounts.databases import Database, Mariadb, Postgresql, database_name, new_database
 from tests.accounts.schemas import SCHEMAS, statements
 from tests.accounts.test_rights import WIDE, Role, needed_grants
 
@@ -269,6 +269,20 @@ async def test_missing_rights_are_named(kind: str, role: Role, database: Databas
     fine, seen = await rights(role)
     assert not fine
     assert seen == "missing: UPDATE (password) on members, DELETE on web_sessions"
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+async def test_a_right_that_is_no_matter_here_hides_none_that_is_missing(
+    kind: str, role: Role, database: Database, add: Add
+) -> None:
+    add(1, ANN)
+    more = (
+        f"ALTER ROLE {role.written} CREATEDB"
+        if kind == "postgresql"
+        else f"GRANT CREATE VIEW, SELECT ON `{database_name(database.url)}`.* TO {role.written}"
+    )
+    role.allow(*needed_grants(database, role), f'REVOKE DELETE ON "web_sessions" FROM {role.written}', more)
+    assert await rights(role) == (False, "missing: DELETE on web_sessions")
 
 
 @pytest.mark.parametrize("kind", ["mariadb"])

@@ -199,7 +199,7 @@ async def _rights(connection: AsyncConnection, mapping: Mapping) -> Finding:
         return name, False, "the file, or the folder that SQLite keeps its journal in, cannot be written"
     held, needed = await catalog.held_rights(connection, kind), needed_rights(mapping)
     there = await catalog.columns_by_table(connection, kind)
-    missing = [] if held.everywhere else list(_missing(needed, held, there))
+    missing = list(_missing(needed, held, there))
     if missing:
         return name, False, f"missing: {_some(missing)}"
     more = [*sorted(held.everywhere), *_more(needed, held)]
@@ -225,9 +225,9 @@ def _missing(needed: list[Rights], held: catalog.Held, there: dict[str, set[str]
             ("SELECT", rights.reads, held.reads[table]),
             ("UPDATE", rights.changes, held.changes[table]),
         ):
-            if wanted - has:
+            if wanted - has and right not in held.in_all_tables:
                 yield f"{right} ({', '.join(sorted(wanted - has))}) on {rights.table}"
-        if rights.deletes and not held.more[table] & {"DELETE", "ownership"}:
+        if rights.deletes and not (held.more[table] | held.in_all_tables) & {"DELETE", "ownership"}:
             yield f"DELETE on {rights.table}"
 
 
