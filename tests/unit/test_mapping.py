@@ -148,6 +148,21 @@ def test_nothing_shows_the_password_of_the_database_or_a_salt() -> None:
             {"password_table": {"table": "account", "account": "userId", "where": {"a": "{x}"}}},
             "accounts.password_table.where.a holds a brace",
         ),
+        (
+            {"password_table": {"table": "account", "account": "userId", "where": {"a": "{id}"}}},
+            "accounts.password_table.where.a is {id}, which stands for something in effects alone",
+        ),
+        (
+            {
+                "password_table": {"table": "account", "account": "userId"},
+                "effects": [{"update": "account", "set": {"pw": ""}, "where": {"userId": "{id}"}}],
+            },
+            "accounts has an effect, number 0, that changes pw",
+        ),
+        (
+            {"effects": [{"update": "members", "null": ["email"], "where": {"id": "{id}"}}]},
+            "accounts has an effect, number 0, that changes email",
+        ),
     ],
 )  # fmt: skip -- one line a case
 def test_what_is_wrong_is_told_by_its_name(changes: dict[str, object], problem: str) -> None:
