@@ -11,13 +11,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from resetsvc.accounts import catalog
+from resetsvc.accounts.cells import can_be_kept, text_of
 from resetsvc.accounts.engines import open_engine
 from resetsvc.accounts.mapping import Mapping
 from resetsvc.accounts.place import Kind, Place, sqlite_path
 from resetsvc.accounts.recognition import recognise_framework
 from resetsvc.accounts.rights import Rights, needed_rights
 from resetsvc.accounts.sql import Statements, is_there, table_named
-from resetsvc.accounts.table import can_be_kept, canonical, kind_of_failure, text_of
+from resetsvc.accounts.table import canonical, kind_of_failure
 from resetsvc.errors import DatabaseUnusable, SetupError
 from resetsvc.passwords.formats import recognise
 

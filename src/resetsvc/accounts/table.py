@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from resetsvc.accounts import Account
+from resetsvc.accounts.cells import can_be_kept, text_of, truth_of
 from resetsvc.accounts.engines import open_engine
 from resetsvc.accounts.mapping import Mapping as Description
 from resetsvc.accounts.place import Kind
@@ -33,7 +34,6 @@ FIND_WITHIN = 2.5
 GET_WITHIN = 5.0
 SWAP_WITHIN = 9.0
 LONGEST_LOCALE = 35  # characters: RFC 5646 4.4.1
-_FALSE = {"", "0", "f", "false", "n", "no", "off"}
 
 
 class AccountsDatabaseFailed(Exception):
@@ -240,18 +240,6 @@ def _is_usable(row: Row, kind: Kind) -> bool:
     )
 
 
-def can_be_kept(account_id: object, kind: Kind) -> bool:
-    """Whether an id is one that a letter can keep as text, and the account is found by afterwards.
-
-    Binary ids are none, such as UUIDs of 16 bytes. Text that comes as bytes is found by text in MySQL alone. No letter
-    can keep a NUL on PostgreSQL: all that were claimed with it would wait.
-    """
-    if isinstance(account_id, bytes) and kind is not Kind.MYSQL:
-        return False
-    written = text_of(account_id)
-    return "\ufffd" not in written and "\0" not in written
-
-
 def _account(row: Row) -> Account:
     stored = text_of(row["address"])
     locale = row.get("locale")
@@ -259,7 +247,7 @@ def _account(row: Row) -> Account:
         id=text_of(row["id"]),
         # The part before the @ is the mail host's to understand, so it stays as it was written.
         address=f"{stored.strip(' ').rpartition('@')[0]}@{canonical(stored).rpartition('@')[2]}",
-        active=_truth(row.get("active", True)),
+        active=truth_of(row.get("active", True)),
         credential=_credential(row),
         locale=locale
         if isinstance(locale, str) and 0 < len(locale) <= LONGEST_LOCALE and "\0" not in locale
@@ -272,23 +260,6 @@ def _credential(row: Row) -> str:
     """A fingerprint of address and hash. The hash has a random salt, so nothing can be guessed from it."""
     known = f"{text_of(row['address'])}\0{text_of(row['password'])}"
     return hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def text_of(value: object) -> str:
-    """What a column holds, as text; empty for NULL."""
-    if isinstance(value, bytes):  # MySQL, where a column's collation is a binary one
-        return value.decode("utf-8", "replace")
-    return "" if value is None else str(value)
-
-
-def _truth(value: object) -> bool:
-    if isinstance(value, bytes):  # MySQL's BIT(1)
-        return any(value)
-    if isinstance(
-        value, str
-    ):  # PostgreSQL's numbers, which come as text; and whoever keeps a word in such a column
-        return value.strip().lower() not in _FALSE
-    return bool(value)
 
 
 def kind_of_failure(error: BaseException) -> str:
