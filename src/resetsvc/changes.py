@@ -7,7 +7,7 @@ import structlog
 from resetsvc.accounts import Account, Accounts
 from resetsvc.audit import Event
 from resetsvc.clock import Clock
-from resetsvc.errors import Busy, LinkDoesNotWork
+from resetsvc.errors import Busy, CannotStore, LinkDoesNotWork
 from resetsvc.letters import DropReason, Kind, Link, NewLetter, short_id
 from resetsvc.links import OpenLink
 from resetsvc.store import changes
@@ -142,7 +142,7 @@ class Changes:
     async def finish_interrupted(self) -> int:
         """End the changes whose process has died on the way; return how many of them had changed a password.
 
-        CannotStore where either database is out of reach: they are looked at again.
+        Those that cannot be looked into are looked at again, and keep no other one from its end: CannotStore afterwards.
         """
         if not self._accounts.elsewhere:
             return 0
@@ -151,12 +151,19 @@ class Changes:
             lambda unit: changes.take_interrupted_changes(unit, now=now, look_again_at=now + self._look_after)
         )
         changed = 0
+        failed: CannotStore | None = None
         for row in taken:
-            changed += await self._finish(
-                row["letter_id"], row["account_id"], row["credential"], row["client"]
-            )
+            try:
+                changed += await self._finish(
+                    row["letter_id"], row["account_id"], row["credential"], row["client"]
+                )
+            except CannotStore as error:
+                # Perhaps it is this account alone that cannot be asked about.
+                failed = error
         if changed:
             self._on_notice()
+        if failed is not None:
+            raise failed
         return changed
 
     async def _finish(self, letter_id: str, account_id: str, credential: str, client: str) -> bool:

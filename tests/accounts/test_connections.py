@@ -1,16 +1,20 @@
 """How an application's database is reached: one statement a batch, through a pooler, and by TLS to nobody but it."""
 
+import asyncio
 import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 from sqlalchemy import event
 
-from resetsvc.accounts.place import mysql_arguments
-from resetsvc.errors import CannotStore
+from resetsvc.accounts import table
+from resetsvc.accounts.engines import open_engine
+from resetsvc.accounts.place import mysql_arguments, parse_place
+from resetsvc.errors import CannotStore, SetupError
 from tests.accounts.conftest import HASH, MEMBERS, OLD, Opened
 from tests.accounts.databases import Database, Postgresql, insert
 from tests.support import mariadb, postgres
@@ -138,6 +142,35 @@ async def test_mariadb_is_reached_by_tls_and_nobody_else_is_taken_for_it(
         with pytest.raises(CannotStore):
             await accounts.find([ANN])
         await accounts.close()
+
+
+def test_an_authority_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("no certificate")
+    for name in ("nothing.pem", "empty.pem"):
+        place = parse_place(f"mysql://u:hunter2@db.example/app?ca={tmp_path / name}")
+        with pytest.raises(
+            SetupError, match=rf"accounts.url names a ca that cannot be read, .*{name}: "
+        ) as told:
+            open_engine(place)
+        assert "hunter2" not in str(told.value)
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+async def test_a_connection_that_was_given_up_while_it_was_set_up_is_closed(
+    kind: str, opened: Opened, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody but its maker knows of it: it would stay open on the server."""
+    made: list[asyncpg.Connection] = []
+
+    async def hang(connection: asyncpg.Connection, *_: object, **__: object) -> None:
+        made.append(connection)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncpg.Connection, "set_type_codec", hang)
+    monkeypatch.setattr(table, "FIND_WITHIN", 0.5)
+    with pytest.raises(CannotStore):
+        await opened().find([ANN])
+    assert [connection.is_closed() for connection in made] == [True]
 
 
 def test_to_another_machine_tls_is_on_unless_it_is_turned_off() -> None:

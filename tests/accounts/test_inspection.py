@@ -10,7 +10,7 @@ from resetsvc.accounts.inspection import inspect
 from resetsvc.accounts.mapping import read_mapping
 from resetsvc.accounts.recognition import Recognised, recognise_framework
 from tests.accounts.conftest import HASH, MAPPING
-from tests.accounts.databases import Database, Mariadb, Postgresql, new_database
+from tests.accounts.databases import Database, Mariadb, Postgresql, database_name, new_database
 from tests.accounts.schemas import SCHEMAS, statements
 from tests.accounts.test_rights import WIDE, Role, needed_grants
 
@@ -53,6 +53,40 @@ async def test_accounts_are_counted_by_what_becomes_of_them(database: Database, 
         "django_pbkdf2_sha256 8, bcrypt 1, none or unusable 2 (no mail), without an address 2 (no mail); "
         "new ones: django_pbkdf2_sha256"
     )
+
+
+@pytest.mark.parametrize("kind", ["mariadb"])
+async def test_addresses_and_hashes_of_bytes_are_read_as_a_reset_reads_them(
+    kind: str, database: Database, add: Add
+) -> None:
+    database.do("ALTER TABLE members MODIFY password VARBINARY(250), MODIFY email VARBINARY(190)")
+    add(1, ANN)
+    assert (await findings(database.url, compare="exact"))["accounts hashes"] == (
+        True,
+        "django_pbkdf2_sha256 1; new ones: django_pbkdf2_sha256",
+    )
+
+
+async def test_accounts_whose_ids_are_bytes_are_told_as_those_who_get_no_mail(database: Database) -> None:
+    column, uuid, text = {
+        "sqlite": ("BLOB", "x'0b0e5f6c6f0e4a518c551d5a0f1f6b01'", "'a text'"),
+        "postgresql": ("BYTEA", r"'\x0b0e5f6c6f0e4a518c551d5a0f1f6b01'::bytea", ""),
+        "mariadb": ("VARBINARY(16)", "x'0b0e5f6c6f0e4a518c551d5a0f1f6b01'", "'a text'"),
+    }[database.kind]
+    database.do(f'CREATE TABLE "others" ("id" {column}, "email" VARCHAR(190), "password" VARCHAR(250))')
+    hashed = HASH.hash("the same for all")
+    database.do(f"INSERT INTO \"others\" VALUES ({uuid}, '{ANN}', '{hashed}')")
+    others = {"table": "others", "columns": {"id": "id", "address": "email", "password": "password"}}
+    assert (await findings(database.url, **others))["accounts hashes"] == (
+        False,
+        "nobody would get a mail: column id holds bytes that are no text, and no letter can keep such an id",
+    )
+    if text:
+        database.do(f"INSERT INTO \"others\" VALUES ({text}, 'bob@example.com', '{hashed}')")
+        assert (await findings(database.url, **others))["accounts hashes"] == (
+            True,
+            "django_pbkdf2_sha256 2, with an id of bytes 1 (no mail); new ones: django_pbkdf2_sha256",
+        )
 
 
 async def test_a_sample_of_the_hashes_is_enough_and_said_to_be_one(
@@ -235,6 +269,20 @@ async def test_missing_rights_are_named(kind: str, role: Role, database: Databas
     fine, seen = await rights(role)
     assert not fine
     assert seen == "missing: UPDATE (password) on members, DELETE on web_sessions"
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+async def test_a_right_that_is_no_matter_here_hides_none_that_is_missing(
+    kind: str, role: Role, database: Database, add: Add
+) -> None:
+    add(1, ANN)
+    more = (
+        f"ALTER ROLE {role.written} CREATEDB"
+        if kind == "postgresql"
+        else f"GRANT CREATE VIEW, SELECT ON `{database_name(database.url)}`.* TO {role.written}"
+    )
+    role.allow(*needed_grants(database, role), f'REVOKE DELETE ON "web_sessions" FROM {role.written}', more)
+    assert await rights(role) == (False, "missing: DELETE on web_sessions")
 
 
 @pytest.mark.parametrize("kind", ["mariadb"])

@@ -181,6 +181,37 @@ async def test_what_is_true_in_mariadb(
     assert not found["bob@example.com"].active
 
 
+@pytest.mark.parametrize(
+    ("type_of_it", "yes", "no"), [("INTEGER", 1, 0), ("SMALLINT", 2, 0), ("VARCHAR(5)", "true", "false")]
+)
+async def test_what_is_active_is_told_by_a_number_or_a_word_too(
+    type_of_it: str, yes: object, no: object, opened: Opened, add: Add, database: Database
+) -> None:
+    database.do(f'ALTER TABLE "members" ADD COLUMN "state" {type_of_it}')
+    add(1, ANN, state=yes)
+    add(2, "bob@example.com", state=no)
+    add(3, "cid@example.com", state=None)
+    columns = {"id": "id", "address": "email", "password": "password", "active": "state"}
+    found = await opened(columns=columns).find([ANN, "bob@example.com", "cid@example.com"])
+    assert {address: account.active for address, account in found.items()} == {
+        ANN: True,
+        "bob@example.com": False,
+        "cid@example.com": False,
+    }
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_an_id_of_bytes_that_its_text_does_not_find_is_nobodys(
+    kind: str, opened: Opened, database: Database
+) -> None:
+    """A link to it would never work."""
+    blob, written = ("BLOB", "x'616263'") if kind == "sqlite" else ("BYTEA", "'abc'::bytea")
+    database.do(f'CREATE TABLE "others" ("id" {blob}, "email" VARCHAR(190), "password" VARCHAR(250))')
+    database.do(f"INSERT INTO \"others\" VALUES ({written}, '{ANN}', '{OLD}')")
+    columns = {"id": "id", "address": "email", "password": "password"}
+    assert not await opened(table="others", columns=columns).find([ANN])
+
+
 @pytest.mark.parametrize("kind", ["mariadb"])
 async def test_a_column_of_bytes_is_read_as_text(
     kind: str, opened: Opened, add: Add, database: Database
@@ -200,6 +231,10 @@ async def test_ids_that_are_no_text_are_nobodys(
     add(1, ANN)
     database.do("ALTER TABLE members DROP PRIMARY KEY, MODIFY id VARBINARY(16)")
     database.do("UPDATE members SET id = x'0b0e5f6c6f0e4a518c551d5a0f1f6b01'")
+    assert not await opened().find([ANN])
+    database.do(
+        "UPDATE members SET id = x'00000001'"
+    )  # text with NULs, which not every database of letters keeps
     assert not await opened().find([ANN])
     database.do("UPDATE members SET id = 'a text'")
     assert await change(opened(), "a text")

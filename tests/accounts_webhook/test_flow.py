@@ -115,6 +115,36 @@ async def test_letters_that_wait_together_are_one_question(
     assert [set(question.body["addresses"]) for question in endpoint.questions] == [everybody]
 
 
+async def test_a_language_that_is_none_holds_up_nobody_s_mail(
+    endpoint: AccountsEndpoint, running: Running
+) -> None:
+    """Its owner chose it, and asks again and again: whoever is looked up with him must not wait for that."""
+    endpoint.add(BOB, locale="x" * 36)
+    endpoint.add("cid@example.com", locale="d\0e")
+    endpoint.add(ANN)
+    running.mailbox.close_for_now()
+    for address in (BOB, "cid@example.com", ANN):
+        await running.ask(address)
+    running.mailbox.open_again()
+    mailed = {(await running.mailbox.next_mail()).recipient for _ in range(3)}
+    assert mailed == {ANN, BOB, "cid@example.com"}
+
+
+async def test_a_password_that_is_too_long_as_it_was_typed_is_refused_with_the_limit(
+    endpoint: AccountsEndpoint, running: Running
+) -> None:
+    """The policy counts after NFC; the endpoint is sent what was typed."""
+    ann = endpoint.add(ANN)
+    mail = await running.mail_to(ANN)
+    typed = "".join(f"e\u0301{letter} " for letter in "bcdfghjklmnpqrstvwxz") * 15
+    assert len(typed) > 1024
+    answer = await running.client.post(mail.link_path, json={"password": typed})
+    assert answer.status_code == 422
+    assert (await answer.get_json())["reasons"][0]["code"] == "too_long"
+    assert ann.password == OLD_PASSWORD
+    assert (await running.set_password(mail)).status_code == 200
+
+
 async def test_who_is_disabled_gets_no_mail_and_an_open_link_ends(
     endpoint: AccountsEndpoint, running: Running
 ) -> None:

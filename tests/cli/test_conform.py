@@ -220,7 +220,10 @@ async def test_one_who_is_stopped_in_the_middle_puts_the_old_hash_back(members: 
     assert members.row[0] == OLD
 
 
-async def test_sigterm_leaves_the_old_hash(members: Members, tmp_path: Path, resetsvc: Command) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGHUP])
+async def test_whoever_stops_it_or_closes_the_terminal_leaves_the_old_hash(
+    members: Members, tmp_path: Path, resetsvc: Command, stop: signal.Signals
+) -> None:
     env = resetsvc.env | {"RESETSVC_ACCOUNTS": json.dumps(members.described())}
     with closing(sqlite3.connect(members.path, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")  # the change has to wait
@@ -231,7 +234,7 @@ async def test_sigterm_leaves_the_old_hash(members: Members, tmp_path: Path, res
             command.process.stdin.write(PASSWORD.encode())
             command.process.stdin.write_eof()
             await command.until(lambda said: "old password: right" in said)
-            command.signal(signal.SIGTERM)
+            command.signal(stop)
             holder.execute("ROLLBACK")
             assert await command.ended() == 130
             await command.until(lambda said: "resetsvc: interrupted\n" in said)

@@ -142,6 +142,30 @@ def test_the_salt_of_flask_security_is_asked_for_and_not_shown(folder: Path) -> 
     }
 
 
+def test_a_salt_of_flask_security_that_was_not_given_is_asked_for_before_anything_is_hashed(
+    folder: Path,
+) -> None:
+    """A text in its place would be taken for the salt: no password that was set with it would log in."""
+    url = application(folder, "flask_security")
+    assert init("--url", url, "--no-questions").exit_code == 0
+    text = (folder / "resetsvc.toml").read_text()
+    assert '# password_salt = "…"' in text
+    accounts = written(folder / "resetsvc.toml")["accounts"]
+    assert accounts == {"preset": "flask_security", "url": url, "hash": {}}
+    (folder / "resetsvc.toml").unlink()
+    result = init(stdin=f"{url}\n\n{ANSWERS}")
+    assert result.exit_code == 2
+    assert "password_salt is missing: it is the application's SECURITY_PASSWORD_SALT" in result.output
+
+
+def test_a_folder_that_is_not_there_is_told(folder: Path) -> None:
+    result = init("--no-questions", "--output", "nowhere/resetsvc.toml")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "resetsvc: nowhere/resetsvc.toml cannot be written: No such file or directory\n",
+    )
+
+
 def test_what_is_called_otherwise_is_written_out(folder: Path) -> None:
     with sqlite3.connect(folder / "own.db") as connection:
         connection.execute(

@@ -18,6 +18,7 @@ from resetsvc.accounts import Account
 from resetsvc.accounts.builtin import BuiltinAccounts
 from resetsvc.app import Service
 from resetsvc.clock import Clock
+from resetsvc.errors import CannotStore
 from resetsvc.settings import Settings
 from resetsvc.store.connection import Connection, Row
 from resetsvc.testing import CaughtMail, HandClock, Mailbox, make_settings
@@ -239,6 +240,7 @@ class RememberedAccounts:
     swap_fails: Exception | None = None
     get_fails: Exception | None = None
     find_fails: Exception | None = None
+    out_of_reach: set[str] = field(default_factory=set)  # ids that `get` cannot be asked about
     found_under: dict[str, str] = field(default_factory=dict)
     hides_credentials: bool = False  # as in front of a system that tells nothing of them
     before_swap: Callable[[], Awaitable[None]] | None = None
@@ -264,6 +266,8 @@ class RememberedAccounts:
     async def get(self, account_id: str) -> Account | None:
         if self.get_fails is not None:
             raise self.get_fails
+        if account_id in self.out_of_reach:
+            raise CannotStore
         return self.by_id.get(account_id)
 
     async def seal(self, password: str) -> str:

@@ -233,6 +233,25 @@ async def test_however_many_ask_a_service_that_hangs_nobody_waits_longer() -> No
         assert 1 < len(server.requests) <= 16
 
 
+async def test_a_handshake_that_hangs_leaves_no_connection_open() -> None:
+    """While the service runs, and not only when it ends."""
+    ended = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            pass
+        writer.close()
+        ended.set()
+
+    listening = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}/range"
+    async with listening, open_breach_check(url) as breached:
+        with capture_logs() as records:
+            assert not await breached(NEW_PASSWORD)
+        assert [record["why"] for record in records] == ["ConnectTimeout"]
+        await asyncio.wait_for(ended.wait(), 5)
+
+
 async def test_a_forged_certificate_gets_no_question(start: Start) -> None:
     async with breach_server(server_context("unknown CA"), known={NEW_PASSWORD: 1}) as server:
         running = await with_ann(start, server.url)

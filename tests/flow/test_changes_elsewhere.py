@@ -14,6 +14,7 @@ from tests.flow.conftest import ANN, NEW_PASSWORD, OLD_PASSWORD, RememberedAccou
 
 LOOK_AFTER = 2 * LEASE
 LINK_USED, PASSWORD_CHANGED = Event.LINK_USED.value, Event.PASSWORD_CHANGED.value
+BOB = "bob@example.com"
 
 
 class Crash(BaseException):
@@ -269,6 +270,30 @@ async def test_accounts_that_cannot_be_reached_change_nothing(elsewhere: Elsewhe
     await running.service.changes.finish_interrupted()
     assert elsewhere.password == OLD_PASSWORD
     assert (await running.set_password(mail.link_path)).status_code == 200
+
+
+@pytest.mark.parametrize("odd", [ANN, BOB])
+async def test_an_account_that_cannot_be_looked_into_holds_up_no_other_change(
+    elsewhere: Elsewhere, odd: str
+) -> None:
+    """It may be refused for good, and come first each time."""
+    elsewhere.accounts.put(BOB)
+    running = await elsewhere.begin()
+    mails = [await running.mail_to(ANN), await running.mail_to(BOB)]
+    elsewhere.accounts.after_swap = crash
+    for mail in mails:
+        await crash_in(running, mail.link_path)
+    elsewhere.hand.advance(LOOK_AFTER + 1)
+    elsewhere.accounts.out_of_reach = {f"id of {odd}"}
+    with pytest.raises(CannotStore):
+        await running.service.changes.finish_interrupted()
+    told = await running.mailbox.next_mail()
+    assert (told.subject, told.recipient) == ("Your password was changed", ANN if odd == BOB else BOB)
+    assert await changes(running) == 1
+    elsewhere.accounts.out_of_reach = set()
+    elsewhere.hand.advance(LOOK_AFTER + 1)
+    assert await running.service.changes.finish_interrupted() == 1
+    assert (await running.mailbox.next_mail()).recipient == odd
 
 
 async def test_a_change_of_accounts_that_are_gone_is_forgotten(elsewhere: Elsewhere) -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -17,6 +18,7 @@ from resetsvc.relay.verdict import Attempt, Verdict
 from resetsvc.store import events as sql
 from resetsvc.store.connection import Connection
 from resetsvc.testing import HandClock, Mailbox
+from resetsvc.webhooks import ID, Secrets
 from tests.flow.conftest import ANN, NEW_PASSWORD, OLD_PASSWORD, Running, Start, until
 from tests.support.events_receiver import SECRET, EventsReceiver, events_receiver
 
@@ -272,6 +274,39 @@ async def test_an_application_that_is_down_is_not_hammered(
         await running.mail_to()
         await running.letters_finished(number)
     assert len(receiver.tried) == 1
+
+
+class OddTransport(httpx.AsyncBaseTransport):
+    """Hands events over, but for one: there it stumbles, with an error that is none of HTTP's."""
+
+    def __init__(self, odd: str) -> None:
+        self._odd = odd
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.headers[ID] == self._odd:
+            raise RuntimeError("the handler is closed")
+        return httpx.Response(204)
+
+
+async def test_an_event_that_the_client_stumbles_over_holds_up_no_other(start: Start) -> None:
+    running = await start()
+    store, clock = running.service.store, running.service.clock
+    rows = [(f"evt_{number}", "{}", clock.now()) for number in range(3)]
+    await store.unit(lambda unit: sql.insert_events(unit, rows, deadline_at=clock.now() + DEADLINE))
+    async with httpx.AsyncClient(transport=OddTransport("evt_1")) as client:
+        poster = posting.Poster(store, clock, client, "https://app.example/events", Secrets([SECRET]))
+        task = asyncio.create_task(poster.run())
+
+        async def others_are_told() -> bool:
+            return [(row["id"], row["attempts"]) for row in await running.rows("SELECT * FROM events")] == [
+                ("evt_1", 1)
+            ]
+
+        try:
+            await until(others_are_told)
+        finally:
+            poster.stop()
+            await task
 
 
 async def test_a_stop_does_not_wait_for_an_application_that_says_nothing(

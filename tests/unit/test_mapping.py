@@ -113,6 +113,7 @@ def test_nothing_shows_the_password_of_the_database_or_a_salt() -> None:
         ({"hash": {"format": "md5"}}, "accounts.hash there is no hash format"),
         ({"hash": {"format": "bcrypt", "rounds": 400}}, "accounts.hash the hash format bcrypt"),
         ({"hash": {"format": "bcrypt", "cots": 4}}, "accounts.hash the hash format bcrypt has no 'cots'"),
+        ({"hash": {"format": "bcrypt", "name": "x"}}, "accounts.hash the hash format bcrypt has no 'name'"),
         ({"effects": [{"delete": "sessions"}]}, "accounts.effects[0] would be on the rows of all accounts"),
         ({"effects": [{"delete": "sessions", "where": {"kind": "web"}}]}, "accounts.effects[0] would be on"),
         ({"effects": [{"update": "x", "set": {"a": 1}}]}, "accounts.effects[0] would be on the rows of all"),
@@ -146,6 +147,21 @@ def test_nothing_shows_the_password_of_the_database_or_a_salt() -> None:
         (
             {"password_table": {"table": "account", "account": "userId", "where": {"a": "{x}"}}},
             "accounts.password_table.where.a holds a brace",
+        ),
+        (
+            {"password_table": {"table": "account", "account": "userId", "where": {"a": "{id}"}}},
+            "accounts.password_table.where.a is {id}, which stands for something in effects alone",
+        ),
+        (
+            {
+                "password_table": {"table": "account", "account": "userId"},
+                "effects": [{"update": "account", "set": {"pw": ""}, "where": {"userId": "{id}"}}],
+            },
+            "accounts has an effect, number 0, that changes pw",
+        ),
+        (
+            {"effects": [{"update": "members", "null": ["email"], "where": {"id": "{id}"}}]},
+            "accounts has an effect, number 0, that changes email",
         ),
     ],
 )  # fmt: skip -- one line a case

@@ -54,7 +54,7 @@ _MYSQL_GLOBAL = """
     """
 _MYSQL_SCHEMA = """
     SELECT privilege_type AS p FROM information_schema.schema_privileges
-    WHERE grantee = concat('''', replace(current_user(), '@', '''@'''), '''')
+    WHERE grantee = concat('''', replace(current_user(), '@', '''@'''), '''') AND database() LIKE table_schema
     """
 _MYSQL_TABLES = """
     SELECT table_name AS t, privilege_type AS p FROM information_schema.table_privileges
@@ -74,10 +74,12 @@ class Held:
     """What we may do in a database.
 
     everywhere -- what is not bound to a table: to be a superuser, to do this or that in every table
+    in_all_tables -- rights that need no grant on a table any more (SELECT, UPDATE, DELETE)
     reads, changes -- columns, by table; more -- other rights on a table (INSERT, DELETE, its ownership)
     """
 
     everywhere: set[str] = field(default_factory=set)
+    in_all_tables: set[str] = field(default_factory=set)
     reads: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     changes: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     more: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -119,7 +121,9 @@ async def held_rights(connection: AsyncConnection, kind: Kind) -> Held:
 async def _held_in_mysql(connection: AsyncConnection, held: Held) -> None:
     known = await columns_by_table(connection, Kind.MYSQL)
     for where, sql in (("every database", _MYSQL_GLOBAL), ("every table", _MYSQL_SCHEMA)):
-        held.everywhere |= {f"has {row['p']} in {where}" for row in await _rows(connection, sql)}
+        rights = {row["p"] for row in await _rows(connection, sql)}
+        held.in_all_tables |= rights
+        held.everywhere |= {f"has {right} in {where}" for right in rights}
     for row in await _rows(connection, _MYSQL_TABLES):
         match row["p"]:
             case "SELECT":

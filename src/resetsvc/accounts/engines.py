@@ -15,6 +15,7 @@ from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from resetsvc.accounts.place import Kind, Place, mysql_arguments, sqlite_path
+from resetsvc.errors import SetupError
 from resetsvc.store.address import parse_address as parse_postgres_address
 
 CONNECT_TIMEOUT = 3.0  # seconds
@@ -78,10 +79,14 @@ def _postgresql(place: Place, shared: dict[str, Any]) -> AsyncEngine:
 
     async def connect() -> Any:
         connection = await asyncpg.connect(**connecting)
-        for name in _AS_TEXT:
-            await connection.set_type_codec(
-                name, schema="pg_catalog", encoder=str, decoder=str, format="text"
-            )
+        try:
+            for name in _AS_TEXT:
+                await connection.set_type_codec(
+                    name, schema="pg_catalog", encoder=str, decoder=str, format="text"
+                )
+        except BaseException:  # a time-out of ours too: nobody else knows of this connection yet
+            connection.terminate()
+            raise
         return connection
 
     more: dict[str, Any] = {"connect_args": {"prepared_statement_cache_size": 0}} if address.pgbouncer else {}
@@ -92,7 +97,12 @@ def _mysql(place: Place, shared: dict[str, Any]) -> AsyncEngine:
     arguments = mysql_arguments(place.url)
     way, authority = arguments.pop("tls"), arguments.pop("ca")
     if way != "none":
-        arguments["ssl"] = ssl.create_default_context(cafile=authority)
+        try:
+            arguments["ssl"] = ssl.create_default_context(cafile=authority)
+        except OSError as error:  # an ssl.SSLError is one
+            raise SetupError(
+                f"accounts.url names a ca that cannot be read, {authority}: {error.strerror or type(error).__name__}"
+            ) from None
     engine = create_async_engine(
         "mysql+aiomysql://",
         **shared,

@@ -11,15 +11,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from resetsvc.accounts import catalog
+from resetsvc.accounts.cells import can_be_kept, text_of
 from resetsvc.accounts.engines import open_engine
 from resetsvc.accounts.mapping import Mapping
 from resetsvc.accounts.place import Kind, Place, sqlite_path
 from resetsvc.accounts.recognition import recognise_framework
 from resetsvc.accounts.rights import Rights, needed_rights
 from resetsvc.accounts.sql import Statements, is_there, table_named
-from resetsvc.accounts.table import kind_of_failure
-from resetsvc.addresses import parse_address
-from resetsvc.errors import AddressRefused, DatabaseUnusable
+from resetsvc.accounts.table import canonical, kind_of_failure
+from resetsvc.errors import DatabaseUnusable, SetupError
 from resetsvc.passwords.formats import recognise
 
 Finding = tuple[str, bool, str]  # what was looked at, whether it is in order, what was seen
@@ -47,8 +47,12 @@ async def tables_of(place: Place) -> dict[str, set[str]]:
 
 async def inspect(mapping: Mapping) -> AsyncIterator[Finding]:
     """Look at everything in turn; what cannot be looked at is told as wrong, and ends it."""
-    engine = open_engine(mapping.place)
     name = "accounts"
+    try:
+        engine = open_engine(mapping.place)
+    except SetupError as error:
+        yield name, False, str(error)
+        return
     try:
         async with asyncio.timeout(WITHIN), engine.connect() as plain:
             connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
@@ -152,17 +156,12 @@ async def _counted(connection: AsyncConnection, statement: Select[Any]) -> int |
 
 async def _hashes(connection: AsyncConnection, mapping: Mapping) -> Finding:
     formats: Counter[str] = Counter()
-    without_address = 0
+    without_address = with_odd_id = 0
     result = await connection.execute(Statements(mapping).all().limit(SAMPLE))
     for row in result.mappings():
-        stored = row["password"]
-        formats[
-            recognise(stored.decode("utf-8", "replace") if isinstance(stored, bytes) else stored) or ""
-        ] += 1
-        try:
-            parse_address(str(row["address"] or ""))
-        except AddressRefused:
-            without_address += 1
+        formats[recognise(text_of(row["password"])) or ""] += 1
+        without_address += not canonical(row["address"])
+        with_odd_id += not can_be_kept(row["id"], mapping.place.kind)
     unusable = formats.pop("", 0)
     looked_at = formats.total() + unusable
     if not looked_at:
@@ -172,11 +171,19 @@ async def _hashes(connection: AsyncConnection, mapping: Mapping) -> Finding:
         seen.append(f"none or unusable {unusable:,} (no mail)")
     if without_address:
         seen.append(f"without an address {without_address:,} (no mail)")
+    if with_odd_id:
+        seen.append(f"with an id of bytes {with_odd_id:,} (no mail)")
     of = f" (the first {SAMPLE:,} rows alone)" if looked_at == SAMPLE else ""
     others = formats and _inner(mapping.hash.format) not in formats
     warning = (
         "warning: none of these is the format that new ones are written in: " if others or not formats else ""
     )
+    if with_odd_id == looked_at:
+        return (
+            "accounts hashes",
+            False,
+            f"nobody would get a mail: column {mapping.columns.id} holds bytes that are no text, and no letter can keep such an id",
+        )
     return "accounts hashes", True, f"{warning}{', '.join(seen)}{of}; new ones: {mapping.hash.format}"
 
 
@@ -193,7 +200,7 @@ async def _rights(connection: AsyncConnection, mapping: Mapping) -> Finding:
         return name, False, "the file, or the folder that SQLite keeps its journal in, cannot be written"
     held, needed = await catalog.held_rights(connection, kind), needed_rights(mapping)
     there = await catalog.columns_by_table(connection, kind)
-    missing = [] if held.everywhere else list(_missing(needed, held, there))
+    missing = list(_missing(needed, held, there))
     if missing:
         return name, False, f"missing: {_some(missing)}"
     more = [*sorted(held.everywhere), *_more(needed, held)]
@@ -219,9 +226,9 @@ def _missing(needed: list[Rights], held: catalog.Held, there: dict[str, set[str]
             ("SELECT", rights.reads, held.reads[table]),
             ("UPDATE", rights.changes, held.changes[table]),
         ):
-            if wanted - has:
+            if wanted - has and right not in held.in_all_tables:
                 yield f"{right} ({', '.join(sorted(wanted - has))}) on {rights.table}"
-        if rights.deletes and not held.more[table] & {"DELETE", "ownership"}:
+        if rights.deletes and not (held.more[table] | held.in_all_tables) & {"DELETE", "ownership"}:
             yield f"DELETE on {rights.table}"
 
 

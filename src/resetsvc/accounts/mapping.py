@@ -54,9 +54,14 @@ class Mapping(Part):
 
     @model_validator(mode="after")
     def _leaves_what_is_compared(self) -> "Mapping":
-        ours = {self.columns.id, self.columns.address, self.columns.password}
+        ours = {self.table: {self.columns.id, self.columns.address, self.columns.password}}
+        if self.password_table is not None:
+            ours.setdefault(self.password_table.table, set()).update(
+                {self.password_table.account, self.columns.password}
+            )
         for number, effect in enumerate(self.effects):
-            if effect.elsewhere is None and (twice := ours & {*effect.set, *effect.null}):
+            compared = ours.get(effect.elsewhere or self.table, set())
+            if twice := compared & {*effect.set, *effect.null}:
                 raise ValueError(f"has an effect, number {number}, that changes {min(twice)}: none may")
         return self
 

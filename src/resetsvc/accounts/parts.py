@@ -46,6 +46,12 @@ def _value(value: str | int | bool) -> str | int | bool:
     return value
 
 
+def _literal_value(value: str | int | bool) -> str | int | bool:
+    if value in PLACEHOLDERS:
+        raise ValueError(f"is {value}, which stands for something in effects alone")
+    return value
+
+
 def database(url: SecretStr) -> SecretStr:
     parse_place(url.get_secret_value())
     return url
@@ -56,6 +62,7 @@ Column = Annotated[str, AfterValidator(_column_name)]
 OptionalColumn = Annotated[Column | None, BeforeValidator(lambda name: name or None)]
 TableName = Annotated[str, AfterValidator(_table_name)]
 Value = Annotated[str | int | bool, AfterValidator(_value)]
+LiteralValue = Annotated[Value, AfterValidator(_literal_value)]
 
 
 class Part(BaseModel):
@@ -85,7 +92,7 @@ class PasswordTable(Part):
 
     table: TableName
     account: Column
-    where: dict[Column, Value] = {}
+    where: dict[Column, LiteralValue] = {}
 
 
 class Condition(Part):

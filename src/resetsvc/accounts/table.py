@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from resetsvc.accounts import Account
+from resetsvc.accounts.cells import can_be_kept, text_of, truth_of
 from resetsvc.accounts.engines import open_engine
 from resetsvc.accounts.mapping import Mapping as Description
 from resetsvc.accounts.place import Kind
@@ -94,7 +95,7 @@ class TableAccounts:
     async def stored_hash(self, account_id: str) -> str:
         """The hash as it stands in the table; empty if there is none. For an operator's trial: a reset needs no such thing."""
         row = await self._done(lambda: self._any_row(account_id), within=GET_WITHIN)
-        return "" if row is None else _text(row["password"])
+        return "" if row is None else text_of(row["password"])
 
     async def put_back(self, account_id: str, *, stored: str, old: str) -> bool:
         """Store an old hash in place of the one that is stored, and do nothing else; False if that is another one by now.
@@ -114,7 +115,7 @@ class TableAccounts:
     async def _row(self, account_id: str) -> Row | None:
         """The account's row; None if there is none, or if it is none that a password can be set for."""
         row = await self._any_row(account_id)
-        return row if row is not None and _is_usable(row) else None
+        return row if row is not None and _is_usable(row, self._kind) else None
 
     async def _any_row(self, account_id: str) -> Row | None:
         async with self._reading() as connection:
@@ -128,7 +129,7 @@ class TableAccounts:
         who = _as_stored(row, self._kind)
         async with self._engine.connect() as connection, connection.begin() as change:
             swapped = await connection.execute(
-                self._statements.swap(**who, old=_text(row["password"]), new=sealed)
+                self._statements.swap(**who, old=text_of(row["password"]), new=sealed)
             )
             if swapped.rowcount != 1:
                 await change.rollback()
@@ -193,9 +194,9 @@ class TableAccounts:
         wanted = set(asked)
         by_address = defaultdict(list)
         for row in rows:
-            address = _canonical(row["address"])
+            address = canonical(row["address"])
             if address not in wanted or (
-                self._description.compare == "exact" and _text(row["lookup"]) not in written_forms(address)
+                self._description.compare == "exact" and text_of(row["lookup"]) not in written_forms(address)
             ):
                 continue
             by_address[address].append(row)
@@ -203,7 +204,7 @@ class TableAccounts:
         return {
             address: _account(same[0])
             for address, same in by_address.items()
-            if len(same) == 1 and _is_usable(same[0])
+            if len(same) == 1 and _is_usable(same[0], self._kind)
         }
 
 
@@ -214,60 +215,51 @@ def _as_stored(row: Row, kind: Kind) -> dict[str, Any]:
     text. And aiomysql cannot hand bytes over.
     """
     return {
-        "account_id": _text(row["id"]) if kind is Kind.MYSQL else row["id"],
-        "address": _text(row["address"]),
+        "account_id": text_of(row["id"]) if kind is Kind.MYSQL else row["id"],
+        "address": text_of(row["address"]),
     }
 
 
-def _canonical(address: object) -> str:
+def canonical(address: object) -> str:
+    """The canonical form of what a column holds; empty if that is no address."""
     try:
-        return parse_address(_text(address))
+        return parse_address(text_of(address))
     except AddressRefused:
         return ""
 
 
-def _is_usable(row: Row) -> bool:
+def _is_usable(row: Row, kind: Kind) -> bool:
     """Whether there is a password at all, and an address to write to: not for social log-ins, nor after `!` of Django.
 
-    And an id that is text or a number: bytes that are neither could not be told in one.
+    And an id that the account is found by again.
     """
     return (
-        recognise(_text(row["password"])) is not None
-        and _canonical(row["address"]) != ""
-        and "\ufffd" not in _text(row["id"])
+        recognise(text_of(row["password"])) is not None
+        and canonical(row["address"]) != ""
+        and can_be_kept(row["id"], kind)
     )
 
 
 def _account(row: Row) -> Account:
-    stored = _text(row["address"])
+    stored = text_of(row["address"])
     locale = row.get("locale")
     return Account(
-        id=_text(row["id"]),
+        id=text_of(row["id"]),
         # The part before the @ is the mail host's to understand, so it stays as it was written.
-        address=f"{stored.strip(' ').rpartition('@')[0]}@{_canonical(stored).rpartition('@')[2]}",
-        active=_truth(row.get("active", True)),
+        address=f"{stored.strip(' ').rpartition('@')[0]}@{canonical(stored).rpartition('@')[2]}",
+        active=truth_of(row.get("active", True)),
         credential=_credential(row),
-        locale=locale if isinstance(locale, str) and 0 < len(locale) <= LONGEST_LOCALE else None,
-        name=_text(row.get("name")) or None,
+        locale=locale
+        if isinstance(locale, str) and 0 < len(locale) <= LONGEST_LOCALE and "\0" not in locale
+        else None,
+        name=text_of(row.get("name")) or None,
     )
 
 
 def _credential(row: Row) -> str:
     """A fingerprint of address and hash. The hash has a random salt, so nothing can be guessed from it."""
-    known = f"{_text(row['address'])}\0{_text(row['password'])}"
+    known = f"{text_of(row['address'])}\0{text_of(row['password'])}"
     return hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bytes):  # MySQL, where a column's collation is a binary one
-        return value.decode("utf-8", "replace")
-    return "" if value is None else str(value)
-
-
-def _truth(value: object) -> bool:
-    if isinstance(value, bytes):  # MySQL's BIT(1)
-        return any(value)
-    return bool(value)
 
 
 def kind_of_failure(error: BaseException) -> str:

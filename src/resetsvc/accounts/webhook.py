@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from resetsvc.accounts import Account
 from resetsvc.accounts.breaker import Breaker, Resting
 from resetsvc.accounts.webhook_contract import (
+    LONGEST_PASSWORD,
     MOST_ADDRESSES,
     Find,
     FindAnswer,
@@ -29,7 +30,7 @@ from resetsvc.accounts.webhook_contract import (
 )
 from resetsvc.accounts.webhook_endpoint import Endpoint, EndpointFailed, QuestionRefused
 from resetsvc.clock import Clock
-from resetsvc.errors import CannotStore
+from resetsvc.errors import CannotStore, PasswordRefused, Reason
 from resetsvc.store.connection import Connection
 from resetsvc.webhooks import Secrets
 
@@ -93,7 +94,12 @@ class WebhookAccounts:
         return None if there is None else _account(there)
 
     async def seal(self, password: str) -> str:
-        return password if self._seal is None else await self._seal(password)
+        if self._seal is not None:
+            return await self._seal(password)
+        # The policy counts after NFC, which makes one character of several.
+        if len(password) > LONGEST_PASSWORD:
+            raise PasswordRefused([Reason("too_long", LONGEST_PASSWORD)])
+        return password
 
     async def swap(self, unit: Connection | None, account: Account, sealed: str) -> bool:
         until = self._clock.monotonic() + SWAP_WITHIN

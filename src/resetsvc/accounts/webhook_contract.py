@@ -6,9 +6,11 @@ no text, and `"false"` is not false. What an answer holds besides is ignored, so
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 MOST_ADDRESSES = 500  # in one question
+LONGEST_PASSWORD = 1024  # characters, as they were typed
+LONGEST_LOCALE = 35  # characters: RFC 5646 4.4.1
 # In bytes: a kilobyte for each account. More is not even read to its end.
 LARGEST_ANSWER = 512 * 1024
 
@@ -22,6 +24,15 @@ Version = Annotated[
         " Must neither be nor reveal the password's hash.",
     ),
 ]
+
+
+def _or_none(locale: object) -> object:
+    """Take a text that can be no language for none: people choose it, and must not make an answer about others unusable."""
+    is_one = not isinstance(locale, str) or (len(locale) <= LONGEST_LOCALE and locale.isprintable())
+    return locale if is_one else None
+
+
+Locale = Annotated[str | None, BeforeValidator(_or_none)]
 
 
 class _Message(BaseModel):
@@ -62,7 +73,7 @@ class SwapToPassword(_Message):
     id: Id
     version: Version
     password: str = Field(
-        repr=False, description="The new password as it was typed. Never log it.", max_length=1024
+        repr=False, description="The new password as it was typed. Never log it.", max_length=LONGEST_PASSWORD
     )
 
 
@@ -93,7 +104,9 @@ class OnRecord(_Message):
         description="False: no mail is sent, and open links do not work. Also for those without a password."
     )
     version: Version
-    locale: str | None = Field(None, max_length=35, description="The language of its mails, such as `de`.")
+    locale: Locale = Field(
+        None, max_length=LONGEST_LOCALE, description="The language of its mails, such as `de`."
+    )
 
 
 class Found(OnRecord):

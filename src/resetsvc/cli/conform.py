@@ -75,8 +75,9 @@ class Closed(Protocol):
 
 async def _to_its_end(run: Coroutine[object, object, None], accounts: Closed, hasher: Hasher) -> None:
     trial = asyncio.ensure_future(run)
-    # Whoever stops this would leave a password behind that nobody knows.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, trial.cancel)
+    # Whoever stops this, or closes the terminal, would leave a password behind that nobody knows.
+    for stop in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(stop, trial.cancel)
     try:
         await trial
     except asyncio.CancelledError:

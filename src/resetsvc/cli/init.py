@@ -25,6 +25,7 @@ QUESTIONS = (
     ("smtp_url", "Which mail server takes its mails?", "smtp://127.0.0.1:1025?tls=none"),
     ("mail_from", "Whom do its mails come from?", "Example <no-reply@example.com>"),
 )
+SALTED = "flask_security"  # the preset that cannot do without a secret of the application's
 ROLE = {Kind.POSTGRESQL: "resetsvc", Kind.MYSQL: "'resetsvc'@'%'"}
 
 
@@ -70,7 +71,7 @@ def init(
     described: dict[str, Any] = {}
     if url:
         described = {"url": url, **_described(_place(url), name)}
-        if described.get("preset") == "flask_security":
+        if described.get("preset") == SALTED:
             salt = (
                 ""
                 if no_questions
@@ -78,7 +79,8 @@ def init(
                     "Its SECURITY_PASSWORD_SALT", default="", hide_input=True, show_default=False
                 )
             )
-            described["hash"] = {"password_salt": salt or "SECURITY_PASSWORD_SALT of your application"}
+            if salt:
+                described["hash"] = {"password_salt": salt}
     answers = {
         setting: None if no_questions else click.prompt(question, default=default)
         for setting, question, default in QUESTIONS
@@ -121,21 +123,26 @@ def _told(found: Recognised) -> str:
 
 
 def _mapping(described: dict[str, Any]) -> Mapping | None:
+    """What is described, to tell of; a salt that is missing yet is made up for this alone and never written."""
     if not described:
         return None
+    made_up = {"hash": {"password_salt": "x"}} if described.get("preset") == SALTED else {}
     try:
-        return read_mapping(described)
+        return read_mapping({**made_up, **described})
     except WrongMapping as error:
         raise click.ClickException(str(error)) from None
 
 
 def _write(path: Path, text: str, *, force: bool) -> None:
     """For its owner alone from the first byte on: there are secrets in it."""
-    if force:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-    with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        if force:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _file(
@@ -161,6 +168,9 @@ def _file(
         if key in described:
             yield f"\n[accounts.{key}]\n"
             yield "".join(f"{name} = {_toml(value)}\n" for name, value in described[key].items())
+    if described["preset"] == SALTED and "hash" not in described:
+        # Without it no setting is read at all. A text in its place would be taken for it, and no new password would log in.
+        yield '\n# Fill in SECURITY_PASSWORD_SALT of your application.\n[accounts.hash]\n# password_salt = "…"\n'
     yield from _comments(described, mapping)
 
 

@@ -59,6 +59,7 @@ class Poster:
 
     async def run(self) -> None:
         while not self._stopping.is_set():
+            self._wake.clear()  # before looking, so that no wake-up is lost
             try:
                 posted = await self._post_some()
             except CannotStore:
@@ -71,8 +72,7 @@ class Poster:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._pause):
                         await self._stopping.wait()
-            elif not posted:
-                self._wake.clear()
+            elif not posted and not self._stopping.is_set():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_EVERY):
                         await self._wake.wait()
@@ -115,8 +115,6 @@ class Poster:
 
     async def _post(self, event_id: str, text: str) -> str | None:
         """Post one event. None if it was taken, else what was wrong: in words that hold nothing of URL, event or answer."""
-        import httpx
-
         body = text.encode()
         headers = self._secrets.sign(event_id, body, self._clock.now())
         try:
@@ -127,7 +125,9 @@ class Poster:
                 return None if answer.is_success else f"answered {answer.status_code}"
         except TimeoutError:
             return "no answer in time"
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (
+            Exception
+        ) as error:  # transports raise errors of their own; one event must not hold up its batch
             return type(error).__name__
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = structlog.stdlib.get_logger("resetsvc.passwords.breach")
 
 PATIENCE = 1.0  # seconds, from the look-up of the name to the last octet: a person waits for it
+CONNECT_WITHIN = 0.4  # seconds of these, for TCP and for TLS each
 _PREFIX = 5  # hexadecimal digits
 # A thousand lines are usual, of at most fifty octets. What is much longer is no such answer.
 _LARGEST_ANSWER = 256 * 1024
@@ -65,7 +66,9 @@ async def open_breach_check(url: str | None) -> AsyncIterator[Breached]:
         verify=ssl.create_default_context(),
         trust_env=False,
         follow_redirects=False,  # another place might not be one to ask, nor one with https
-        timeout=None,  # noqa: S113 -- `PATIENCE` is for all of it, not for each step
+        # `PATIENCE` is for all of it. Connecting has a bound of httpx's own: its sockets are left open where a handshake is
+        # cancelled from outside.
+        timeout=httpx.Timeout(None, connect=CONNECT_WITHIN),
         limits=httpx.Limits(max_connections=_MOST_CONNECTIONS),
         # Padded, so that the length of an answer does not tell the digits; not compressed, so that its size is known.
         headers={

@@ -36,7 +36,7 @@ FORMATS: dict[str, Callable[..., Format]] = {
 }
 
 
-def format_named(name: str, **costs: object) -> Format:
+def format_named(name: str, /, **costs: object) -> Format:
     """Return a format; ValueError with a sentence for whoever wrote the configuration, without any value of it.
 
     costs -- by the names that docs/reference/hash_formats.md gives; what is left out is the application's default

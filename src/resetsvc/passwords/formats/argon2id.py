@@ -9,9 +9,8 @@ import argon2
 from argon2.exceptions import Argon2Error, InvalidHashError
 from argon2.low_level import Type, hash_secret, verify_secret
 
-from resetsvc.errors import PasswordRefused
 from resetsvc.passwords.formats import bounds
-from resetsvc.passwords.formats.octets import octets_of
+from resetsvc.passwords.formats.octets import octets_of, octets_or_none
 from resetsvc.passwords.formats.salts import random_octets
 
 _PHC = re.compile(
@@ -80,10 +79,8 @@ class Argon2id:
         return self._costs.phc(octets_of(password), random_octets(argon2.DEFAULT_RANDOM_SALT_LENGTH))
 
     def verify(self, stored: str, password: str) -> bool:
-        try:
-            return phc_matches(stored, octets_of(password))
-        except PasswordRefused:
-            return False
+        octets = octets_or_none(password)
+        return octets is not None and phc_matches(stored, octets)
 
     def recognises(self, stored: str) -> bool:
         return is_phc(stored)

@@ -15,9 +15,8 @@ import binascii
 import struct
 from dataclasses import dataclass
 
-from resetsvc.errors import PasswordRefused
 from resetsvc.passwords.formats import bounds
-from resetsvc.passwords.formats.octets import octets_of
+from resetsvc.passwords.formats.octets import octets_of, octets_or_none
 from resetsvc.passwords.formats.pbkdf2 import iterations_to_write, pbkdf2, pbkdf2_matches
 from resetsvc.passwords.formats.salts import random_octets
 
@@ -52,11 +51,8 @@ class AspNetIdentityV3:
 
     def verify(self, stored: str, password: str) -> bool:
         read = _read(stored)
-        if read is None:
-            return False
-        try:
-            octets = octets_of(password)
-        except PasswordRefused:
+        octets = octets_or_none(password)
+        if read is None or octets is None:
             return False
         return pbkdf2_matches(read.key, read.digest, octets, read.salt, read.iterations)
 

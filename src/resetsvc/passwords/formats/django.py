@@ -5,11 +5,10 @@ import binascii
 import hashlib
 import re
 
-from resetsvc.errors import PasswordRefused
 from resetsvc.passwords.formats import bounds
 from resetsvc.passwords.formats.argon2id import Argon2Costs, is_phc, phc_matches
 from resetsvc.passwords.formats.bcrypt_hash import bcrypt_matches, is_bcrypt, make_bcrypt
-from resetsvc.passwords.formats.octets import octets_of
+from resetsvc.passwords.formats.octets import octets_of, octets_or_none
 from resetsvc.passwords.formats.pbkdf2 import iterations_to_write, pbkdf2, pbkdf2_matches
 from resetsvc.passwords.formats.salts import letters_and_digits
 from resetsvc.passwords.formats.scrypt import ScryptCosts, scrypt_matches
@@ -44,7 +43,7 @@ class DjangoPbkdf2Sha256:
 
     def verify(self, stored: str, password: str) -> bool:
         read = _PBKDF2.fullmatch(stored)
-        octets = _octets_or_none(password)
+        octets = octets_or_none(password)
         if read is None or octets is None:
             return False
         key = base64.b64decode(read["key"])
@@ -68,7 +67,7 @@ class DjangoArgon2:
         return f"{_ARGON2}{self._costs.phc(octets_of(password), salt)}"
 
     def verify(self, stored: str, password: str) -> bool:
-        octets = _octets_or_none(password)
+        octets = octets_or_none(password)
         if octets is None or not self.recognises(stored):
             return False
         return phc_matches(stored.removeprefix(_ARGON2), octets)
@@ -90,7 +89,7 @@ class DjangoBcryptSha256:
         return f"{_BCRYPT}{make_bcrypt(_hexadecimal(octets_of(password)), self._rounds, '2b')}"
 
     def verify(self, stored: str, password: str) -> bool:
-        octets = _octets_or_none(password)
+        octets = octets_or_none(password)
         if octets is None or not self.recognises(stored):
             return False
         return bcrypt_matches(stored.removeprefix(_BCRYPT), _hexadecimal(octets))
@@ -117,7 +116,7 @@ class DjangoScrypt:
 
     def verify(self, stored: str, password: str) -> bool:
         read = _SCRYPT.fullmatch(stored)
-        octets = _octets_or_none(password)
+        octets = octets_or_none(password)
         if read is None or octets is None:
             return False
         key = base64.b64decode(read["key"])
@@ -127,13 +126,6 @@ class DjangoScrypt:
 
     def recognises(self, stored: str) -> bool:
         return _SCRYPT.fullmatch(stored) is not None
-
-
-def _octets_or_none(password: str) -> bytes | None:
-    try:
-        return octets_of(password)
-    except PasswordRefused:
-        return None
 
 
 def _base64(key: bytes) -> str:

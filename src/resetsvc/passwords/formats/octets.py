@@ -11,6 +11,14 @@ def octets_of(password: str) -> bytes:
         raise PasswordRefused([Reason("not_text")]) from None
 
 
+def octets_or_none(password: str) -> bytes | None:
+    """Return UTF-8, to be held against a stored hash; None for half of a character, which matches nothing."""
+    try:
+        return octets_of(password)
+    except PasswordRefused:
+        return None
+
+
 def at_most(limit: int, octets: bytes) -> bytes:
     """Return what fits; PasswordRefused with the limit for what does not."""
     if len(octets) > limit:

@@ -2,8 +2,7 @@
 
 import re
 
-from resetsvc.errors import PasswordRefused
-from resetsvc.passwords.formats.octets import octets_of
+from resetsvc.passwords.formats.octets import octets_of, octets_or_none
 from resetsvc.passwords.formats.pbkdf2 import DIGEST_OCTETS, iterations_to_write, pbkdf2, pbkdf2_matches
 from resetsvc.passwords.formats.salts import letters_and_digits
 from resetsvc.passwords.formats.scrypt import ScryptCosts, scrypt_matches
@@ -36,11 +35,8 @@ class WerkzeugScrypt:
 
     def verify(self, stored: str, password: str) -> bool:
         read = _SCRYPT.fullmatch(stored)
-        if read is None:
-            return False
-        try:
-            octets = octets_of(password)
-        except PasswordRefused:
+        octets = octets_or_none(password)
+        if read is None or octets is None:
             return False
         key, costs = bytes.fromhex(read["key"]), (int(read["n"]), int(read["r"]), int(read["p"]))
         return scrypt_matches(key, octets, read["salt"].encode(), *costs)
@@ -65,11 +61,8 @@ class WerkzeugPbkdf2:
 
     def verify(self, stored: str, password: str) -> bool:
         read = _read_pbkdf2(stored)
-        if read is None:
-            return False
-        try:
-            octets = octets_of(password)
-        except PasswordRefused:
+        octets = octets_or_none(password)
+        if read is None or octets is None:
             return False
         key = bytes.fromhex(read["key"])
         return pbkdf2_matches(key, read["digest"], octets, read["salt"].encode(), int(read["iterations"]))
