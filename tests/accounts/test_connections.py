@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.accounts.databases import Database, Postgresql, insert
 from tests.support import mariadb, postgres
 from tests.support.certificates import CertificateKind, write_ca_file, write_server_files
 from tests.support.pgbouncer import pgbouncer_before, tls_before
+from tests.support.ports import own_ports
 
 ANN = "ann@example.com"
 Add = Callable[..., None]
@@ -102,25 +102,23 @@ def tls_server(certificate: CertificateKind) -> Iterator[tuple[mariadb.Server, s
     write_server_files(certificate, folder / "certificate.pem", folder / "key.pem")
     for file in folder.iterdir():
         file.chmod(0o644)
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    server = mariadb.Server(
-        folder,
-        "--bind-address=127.0.0.1",
-        f"--port={port}",
-        f"--ssl-cert={folder}/certificate.pem",
-        f"--ssl-key={folder}/key.pem",
-    )
-    server.do(
-        "CREATE DATABASE app",
-        "CREATE USER 'resetsvc'@'%' IDENTIFIED BY 'hunter2' REQUIRE SSL",
-        "GRANT ALL ON app.* TO 'resetsvc'@'%'",
-    )
-    server.do(MEMBERS.replace('"', "`"), database="app")
-    server.do(f"INSERT INTO members (id, email, password) VALUES (1, '{ANN}', '{OLD}')", database="app")
-    yield server, f"mysql://resetsvc:hunter2@127.0.0.1:{port}/app"
-    server.remove()
+    with own_ports(1) as (port,):
+        server = mariadb.Server(
+            folder,
+            "--bind-address=127.0.0.1",
+            f"--port={port}",
+            f"--ssl-cert={folder}/certificate.pem",
+            f"--ssl-key={folder}/key.pem",
+        )
+        server.do(
+            "CREATE DATABASE app",
+            "CREATE USER 'resetsvc'@'%' IDENTIFIED BY 'hunter2' REQUIRE SSL",
+            "GRANT ALL ON app.* TO 'resetsvc'@'%'",
+        )
+        server.do(MEMBERS.replace('"', "`"), database="app")
+        server.do(f"INSERT INTO members (id, email, password) VALUES (1, '{ANN}', '{OLD}')", database="app")
+        yield server, f"mysql://resetsvc:hunter2@127.0.0.1:{port}/app"
+        server.remove()
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -256,7 +256,8 @@ async def test_a_look_up_ends_before_the_dispatcher_counts_as_standing_still(
     began = time.monotonic()
     with pytest.raises(CannotStore):
         await accounts.find([ANN])
-    assert FIND_WITHIN * 0.9 < time.monotonic() - began < FIND_WITHIN + 1
+    # All attempts together: were it for each of them, three times as long.
+    assert FIND_WITHIN * 0.9 < time.monotonic() - began < 2 * FIND_WITHIN
 
 
 async def test_what_a_swap_takes_in_all_is_bounded_and_not_each_of_its_steps(
@@ -279,7 +280,7 @@ async def test_what_a_swap_takes_in_all_is_bounded_and_not_each_of_its_steps(
     began = time.monotonic()
     with pytest.raises(CannotStore):
         await accounts.swap(None, account, NEW_PASSWORD)
-    assert time.monotonic() - began < ATTEMPTS * 0.3 + 1
+    assert time.monotonic() - began < SWAP_WITHIN / 2  # for a step of its own it would be all of it, and more
     assert endpoint.types()[:3] == ["find", "get", "swap"]
 
 
@@ -298,8 +299,8 @@ async def test_a_connection_that_does_not_come_about_is_given_up_before_an_answe
     with capture_logs() as records, pytest.raises(CannotStore):
         await accounts.find([ANN])
     assert {record["why"] for record in records if record["event"] == FAILED} == {"ConnectTimeout"}
-    assert 0.3 * FIND_WITHIN < failed_after[0] < 0.6 * FIND_WITHIN
-    assert failed_after[-1] < FIND_WITHIN + 1
+    assert 0.3 * FIND_WITHIN < failed_after[0] < 0.9 * FIND_WITHIN
+    assert failed_after[-1] < 2 * FIND_WITHIN
 
 
 async def test_no_attempt_takes_longer_than_is_set(endpoint: AccountsEndpoint, connect: Connect) -> None:
@@ -308,7 +309,7 @@ async def test_no_attempt_takes_longer_than_is_set(endpoint: AccountsEndpoint, c
     began = time.monotonic()
     with pytest.raises(CannotStore):
         await accounts.find([ANN])
-    assert 3 * 0.2 <= time.monotonic() - began < 2
+    assert 3 * 0.2 <= time.monotonic() - began < FIND_WITHIN
     assert len(endpoint.questions) == ATTEMPTS
 
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -19,6 +19,7 @@ from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.serving import NEW_PASSWORD
 from tests.browser.steps import choose_password, see_heading
+from tests.support.ports import own_ports
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -71,12 +72,11 @@ class Dev:
 Start = Callable[[], Awaitable[Dev]]
 
 
-def free_ports(count: int) -> list[int]:
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listening.getsockname()[1] for listening in taken]
-    for listening in taken:
-        listening.close()
-    return ports
+@pytest.fixture
+def ports() -> Iterator[list[int]]:
+    """For the service, the mailbox and the catcher."""
+    with own_ports(3) as ports:
+        yield ports
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -99,9 +99,8 @@ async def run_dev(folder: Path, ports: list[int]) -> asyncio.subprocess.Process:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
+async def start(tmp_path: Path, ports: list[int]) -> AsyncIterator[Start]:
     """Starts the command, on the same ports and data each time it is called."""
-    ports = free_ports(3)
     async with AsyncExitStack() as stack:
 
         async def start() -> Dev:
@@ -228,9 +227,8 @@ async def test_it_listens_on_this_machine_only_and_keeps_its_key_to_itself(start
 
 @pytest.mark.parametrize(("which", "option"), [(0, "--port"), (1, "--mailbox-port"), (2, "--smtp-port")])
 async def test_a_taken_port_is_named_with_the_option_that_chooses_another(
-    tmp_path: Path, which: int, option: str
+    tmp_path: Path, ports: list[int], which: int, option: str
 ) -> None:
-    ports = free_ports(3)
     with socket.create_server(("127.0.0.1", ports[which])):
         process = await run_dev(tmp_path, ports)
         async with asyncio.timeout(START):

@@ -3,6 +3,7 @@
 import re
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -10,18 +11,16 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.processes import one_line, run, running
+from tests.support.ports import own_ports
 
 BARE = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONWARNINGS": "error"}
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that are free at this moment. All are held until the last one is known, so that no two are the same."""
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [one.getsockname()[1] for one in taken]
-    finally:
-        for one in taken:
-            one.close()
+@pytest.fixture
+def ports() -> Iterator[list[int]]:
+    """For the service, the mailbox and the catcher."""
+    with own_ports(3) as ports:
+        yield ports
 
 
 def options(port: int, mailbox: int, smtp: int) -> list[str]:
@@ -37,8 +36,8 @@ def options(port: int, mailbox: int, smtp: int) -> list[str]:
     ]
 
 
-async def test_dev_shows_a_whole_reset_with_nothing_configured(tmp_path: Path) -> None:
-    port, mailbox, smtp = free_ports(3)
+async def test_dev_shows_a_whole_reset_with_nothing_configured(tmp_path: Path, ports: list[int]) -> None:
+    port, mailbox, smtp = ports
     config = tmp_path / "data" / "resetsvc.toml"
     config.parent.mkdir()
     config.touch(0o644)  # as an earlier version may have left it: it holds the key
@@ -76,8 +75,8 @@ async def test_dev_shows_a_whole_reset_with_nothing_configured(tmp_path: Path) -
     assert link[0] not in dev.said
 
 
-async def test_dev_keeps_away_from_the_accounts_of_an_application(tmp_path: Path) -> None:
-    port, mailbox, smtp = free_ports(3)
+async def test_dev_keeps_away_from_the_accounts_of_an_application(tmp_path: Path, ports: list[int]) -> None:
+    port, mailbox, smtp = ports
     env = BARE | {"RESETSVC_ACCOUNTS_URL": "sqlite:///shop.db", "RESETSVC_ACCOUNTS_PRESET": "django"}
     async with running("dev", *options(port, mailbox, smtp), env=env, cwd=tmp_path) as dev:
         await dev.until(lambda said: "Ctrl+C" in said)
@@ -87,8 +86,9 @@ async def test_dev_keeps_away_from_the_accounts_of_an_application(tmp_path: Path
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
-def test_a_taken_port_is_named_with_the_option_that_chooses_another(index: int, resetsvc: Command) -> None:
-    ports = free_ports(3)
+def test_a_taken_port_is_named_with_the_option_that_chooses_another(
+    index: int, resetsvc: Command, ports: list[int]
+) -> None:
     with socket.create_server(("127.0.0.1", ports[index])):
         result = resetsvc("dev", *options(*ports))
     assert result.exit_code == 1
@@ -98,8 +98,8 @@ def test_a_taken_port_is_named_with_the_option_that_chooses_another(index: int, 
     assert not (resetsvc.folder / "data").exists()
 
 
-def test_two_equal_ports_are_told(resetsvc: Command) -> None:
-    port, other = free_ports(2)
+def test_two_equal_ports_are_told(resetsvc: Command, ports: list[int]) -> None:
+    port, other, _ = ports
     result = resetsvc("dev", *options(port, other, port))
     assert result.exit_code == 1
     assert "choose two different ports" in result.stderr

@@ -13,7 +13,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -25,7 +25,8 @@ from tests.faults.checker import Rules, Verdict, check
 from tests.faults.databases import DatabaseAway, MachineDatabase, PostgresServer, Rows, SqliteFile, Way
 from tests.faults.ledgers import BLOWS, DATABASE, INITIAL_PASSWORD, LEASES, SMTP, Blow, Ledgers, Look
 from tests.faults.load import Load, Mix
-from tests.faults.processes import DidNotStart, RelayProcess, ServiceProcess, environment, free_ports
+from tests.faults.processes import DidNotStart, RelayProcess, ServiceProcess, environment
+from tests.support.ports import own_ports
 
 KEY = "a key for the machine, and for nothing else: 0123456789"
 LOOK_EVERY = 0.1  # seconds between looks at what is held
@@ -84,7 +85,8 @@ class Machine:
         self.setup = setup
         self.database = database or SqliteFile(setup.folder / DATABASE)
         self.chance = random.Random(setup.seed)  # noqa: S311 -- repeatable is the point
-        ports = free_ports(setup.serving + 1)
+        self._held = ExitStack()
+        ports = self.ports(setup.serving + 1)
         self.relay = relay or RelayProcess(setup.folder / SMTP, ports[-1])
         self.services = [self._service(f"serve-{place}", port) for place, port in enumerate(ports[:-1])] + [
             self._service(f"dispatch-{place}", None) for place in range(setup.dispatching)
@@ -109,6 +111,11 @@ class Machine:
     async def _away(self) -> None:
         await asyncio.gather(self.relay.away(), *(service.away() for service in self.services))
         self._blows.close()
+        self._held.close()
+
+    def ports(self, count: int) -> list[int]:
+        """Ports that nobody else is given until the machine ends, also while a service is down."""
+        return self._held.enter_context(own_ports(count))
 
     def load(self, *, rate: float = 80.0, workers: int = 12, changes: float = 0.03) -> Load:
         """The client, as `Mix` says. Without workers it asks only what it is told to."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import signal
 import socket
 import sys
@@ -17,22 +16,6 @@ STREAM_LIMIT = 1 << 20  # a traceback in JSON is one long line
 
 class DidNotStart(Exception):
     """The process ended, or said nothing, before it was ready."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports below those that the system gives to outgoing connections: nobody takes them while a service is down."""
-    ports: list[int] = []
-    chance = random.Random()  # noqa: S311 -- which port is free is nobody's secret, and not part of the seed
-    while len(ports) < count:
-        port = chance.randrange(15_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in ports:
-            ports.append(port)
-    return ports
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:

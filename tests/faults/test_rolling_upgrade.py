@@ -14,7 +14,7 @@ from tests.faults.ledgers import ANSWERED, REFUSED, UNKNOWN
 from tests.faults.load import Load, Mix
 from tests.faults.machine import KEY, Machine, Setup
 from tests.faults.nodes import postgresql_and_redis, settings_of_nodes
-from tests.faults.processes import ROOT, ServiceProcess, environment, free_ports
+from tests.faults.processes import ROOT, ServiceProcess, environment
 from tests.faults.report import report
 from tests.support.balancer import balancer
 
@@ -79,7 +79,7 @@ async def test_a_new_version_and_its_schema_come_while_requests_do(tmp_path: Pat
     async with postgresql_and_redis(tmp_path) as (database, redis), balancer() as door:
         setup = Setup(tmp_path, serving=2, dispatching=1, known=200, settings=settings_of_nodes(redis))
         async with Machine(setup, database=database) as machine:
-            ports = free_ports(2)
+            ports = machine.ports(2)
             settings = {**machine.settings, "PYTHONPATH": code}
             new = [
                 ServiceProcess(

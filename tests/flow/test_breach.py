@@ -186,7 +186,7 @@ async def test_a_service_that_fails_keeps_nobody_from_a_new_password(start: Star
             async with asyncio.timeout(10):
                 answer = await running.set_password(mail.link_path)
         assert answer.status_code == 200
-        assert time.monotonic() - began < PATIENCE + 2  # what a busy machine needs besides
+        assert time.monotonic() - began < PATIENCE + 5  # what a busy machine needs besides
         assert await running.accounts.verify(ANN, NEW_PASSWORD)
         told = [record for record in records if record["event"] == FAILED]
         assert [(record["why"], record["log_level"]) for record in told] == [(FAILURES[manner], "warning")]
@@ -229,7 +229,8 @@ async def test_however_many_ask_a_service_that_hangs_nobody_waits_longer() -> No
         async with asyncio.timeout(10):
             answers = await asyncio.gather(*(breached(f"{NEW_PASSWORD} {n}") for n in range(100)))
         assert answers == [False] * 100
-        assert PATIENCE * 0.9 < time.monotonic() - began < PATIENCE + 2
+        # One after another on 16 connections, they would take seven times as long.
+        assert PATIENCE * 0.9 < time.monotonic() - began < 5 * PATIENCE
         assert 1 < len(server.requests) <= 16
 
 

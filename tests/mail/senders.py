@@ -11,7 +11,9 @@ from resetsvc.relay.url import parse_relay_url
 from resetsvc.relay.verdict import Attempt, Verdict
 from tests.support.relay_on_order import Fault, RelayOnOrder, client_context
 
-IMPATIENT = 0.15  # seconds for one SMTP step where a test lets a relay hang
+# Seconds for one SMTP step where a test lets a relay hang. The relay answers in the same event loop: were it shorter, a
+# process that got no turn for so long would find a relay silent that is not.
+IMPATIENT = 0.3
 PATIENT = 10.0  # where nothing hangs: a busy machine must not look like a slow relay
 SOON = 10.0  # until then at the latest, or the test fails
 AT_ONCE = (0.01,)

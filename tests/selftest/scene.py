@@ -18,6 +18,7 @@ from resetsvc.clock import new_id
 from resetsvc.store.database import Store
 from tests.cli.processes import environment, relay_process
 from tests.rules.source import ROOT
+from tests.support.ports import own_ports
 
 CLASSES = ("known", "unknown", "disabled")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -120,16 +121,15 @@ async def scene(
 
 @asynccontextmanager
 async def _sink(program: str, folder: Path) -> AsyncIterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    sink = await asyncio.create_subprocess_exec(
-        program, "-u", "nobody", f"127.0.0.1:{port}", "1024", cwd=folder, stdout=DEVNULL, stderr=DEVNULL
-    )
-    try:
-        yield port
-    finally:
-        sink.terminate()
-        await sink.wait()
+    with own_ports(1) as (port,):
+        sink = await asyncio.create_subprocess_exec(
+            program, "-u", "nobody", f"127.0.0.1:{port}", "1024", cwd=folder, stdout=DEVNULL, stderr=DEVNULL
+        )
+        try:
+            yield port
+        finally:
+            sink.terminate()
+            await sink.wait()
 
 
 async def _until_it_serves(url: str, folder: Path) -> None:

@@ -157,7 +157,7 @@ async def test_units_that_want_to_be_alone_leave_connections_for_all_others(
     first = asyncio.create_task(other_store.unit(hold))
     await holding.wait()
     waiting = [asyncio.create_task(store.unit(lambda c: mutes.mute_account(c, "1", NOW))) for _ in range(50)]
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):  # else it would wait until `go_on`, which is set afterwards
         for _ in range(20):
             await put(store, new_letter())
             assert await stored(store) > 0
@@ -203,7 +203,7 @@ async def test_a_claim_does_not_wait_for_another_process_that_is_claiming(
 
     first = asyncio.create_task(store.unit(slow, alone=False))
     await claimed.wait()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):  # else it would wait until `go_on`, which is set afterwards
         second = await other_store.unit(
             lambda unit: sql.claim_due_letters(
                 unit, fresh=True, owner="b", now=NOW, lease_until=NOW + 10, limit=5
@@ -267,7 +267,7 @@ async def test_what_is_locked_by_name_is_locked_until_the_unit_ends_and_nothing_
     holding = asyncio.create_task(store.unit(first, alone=False))
     await locked.wait()
     waiting = asyncio.create_task(other_store.unit(after, alone=False))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):  # else it would wait until `go_on`, which is set afterwards
         await other_store.unit(beside, alone=False)
     go_on.set()
     await asyncio.gather(holding, waiting)

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from resetsvc.store.address import SERVER_SETTINGS
 from tests.support.certificates import CertificateKind, write_ca_file, write_server_files
 from tests.support.lacking import lacking
+from tests.support.ports import own_ports
 
 SERVER_CONNECTIONS = (
     3  # fewer than clients, so that each transaction may meet another session than the last one
@@ -36,18 +36,16 @@ async def tls_before(url: str, kind: CertificateKind | None) -> AsyncIterator[st
     The PostgreSQL of the tests is built without TLS. Whoever does not want TLS is refused, so what works is encrypted.
     """
     folder = _folder()
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
     lines = ["pool_mode = session", f"ignore_startup_parameters = {', '.join(SERVER_SETTINGS)}"]
-    lines += ["listen_addr = 127.0.0.1", f"listen_port = {port}", "unix_socket_dir ="]
     write_ca_file(folder / "ca.pem")
     if kind is not None:
         write_server_files(kind, folder / "certificate.pem", folder / "key.pem")
         lines += ["client_tls_sslmode = require", f"client_tls_cert_file = {folder}/certificate.pem"]
         lines += [f"client_tls_key_file = {folder}/key.pem"]
-    async with _running(folder, url, *lines):
-        yield f"postgresql://postgres:hunter2@127.0.0.1:{port}{urlsplit(url).path}?sslrootcert={folder}/ca.pem"
+    with own_ports(1) as (port,):
+        lines += ["listen_addr = 127.0.0.1", f"listen_port = {port}", "unix_socket_dir ="]
+        async with _running(folder, url, *lines):
+            yield f"postgresql://postgres:hunter2@127.0.0.1:{port}{urlsplit(url).path}?sslrootcert={folder}/ca.pem"
 
 
 def _folder() -> Path:

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.lacking import lacking
+from tests.support.ports import own_ports
 
 
 @dataclass
@@ -61,12 +61,10 @@ class RedisServer:
 async def redis_server(folder: Path, socket_path: Path | None = None) -> AsyncIterator[RedisServer]:
     if shutil.which("redis-server") is None:
         lacking("redis-server (Debian: apt install redis-server)")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    server = RedisServer(folder, port, socket_path)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()
+    with own_ports(1) as (port,):
+        server = RedisServer(folder, port, socket_path)
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.stop()
