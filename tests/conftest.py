@@ -29,7 +29,9 @@ def limits_count_in_the_middle_of_an_hour(monkeypatch: pytest.MonkeyPatch) -> No
 
     The package asks the system for the time, and its windows begin with the minutes and hours of the day.
     """
-    stands_at = time.time() // 3600 * 3600 + 1830.0  # half past, and thirty seconds: the middle of a minute too
+    stands_at = (
+        time.time() // 3600 * 3600 + 1830.0
+    )  # half past, and thirty seconds: the middle of a minute too
     still = SimpleNamespace(time=lambda: stands_at, monotonic=time.monotonic)
     for module in (limits.aio.storage.memory, limits.aio.strategies, resetsvc.limits):
         monkeypatch.setattr(module, "time", still)

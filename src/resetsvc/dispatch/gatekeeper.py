@@ -54,7 +54,9 @@ class Gatekeeper:
     ) -> list[Admission]:
         now = self._clock.now()
         # Who has no account is looked for as well, under a name that none has.
-        ids = sorted({accounts[one.address].id if one.address in accounts else one.message_id for one in letters})
+        ids = sorted(
+            {accounts[one.address].id if one.address in accounts else one.message_id for one in letters}
+        )
         # Until what is decided here can be seen by whoever decides about one of them next.
         await unit.lock(ids)
         muted = frozenset(await mutes.muted_accounts(unit, ids, now))
