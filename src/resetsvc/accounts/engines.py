@@ -58,6 +58,8 @@ def _sqlite(place: Place, shared: dict[str, Any]) -> AsyncEngine:
     url = URL.create(
         "sqlite+aiosqlite", database=f"file:{quote(str(path))}", query={"mode": "rw", "uri": "true"}
     )
+    # A file is never restarted, and the question would cost a tenth of a look-up.
+    shared["pool_pre_ping"] = False
     engine = create_async_engine(url, **shared, connect_args={"timeout": float(LOCK_TIMEOUT)})
 
     @event.listens_for(engine.sync_engine, "do_connect")

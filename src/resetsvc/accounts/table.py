@@ -1,13 +1,13 @@
 """Accounts in another application's table. A change is one transaction there: the new hash and all its effects, or nothing."""
 
 import asyncio
-import contextlib
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import structlog
+from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from resetsvc.accounts import Account
@@ -84,7 +84,7 @@ class TableAccounts:
 
     async def get(self, account_id: str) -> Account | None:
         row = await self._done(lambda: self._row(account_id), within=GET_WITHIN)
-        return None if row is None else _account(row)
+        return None if row is None else _account(row, self._kind)
 
     async def seal(self, password: str) -> str:
         return await self._hasher.hash_as(self._format, password)
@@ -94,7 +94,7 @@ class TableAccounts:
 
     async def stored_hash(self, account_id: str) -> str:
         """The hash as it stands in the table; empty if there is none. For an operator's trial: a reset needs no such thing."""
-        row = await self._done(lambda: self._any_row(account_id), within=GET_WITHIN)
+        row = await self._done(lambda: self._row(account_id), within=GET_WITHIN)
         return "" if row is None else text_of(row["password"])
 
     async def put_back(self, account_id: str, *, stored: str, old: str) -> bool:
@@ -108,23 +108,16 @@ class TableAccounts:
 
     async def _rows(self, addresses: Sequence[str]) -> Sequence[Row]:
         asked = [self._as_compared(form) for address in addresses for form in written_forms(address)]
-        async with self._reading() as connection:
-            rows: Sequence[Row] = (await connection.execute(self._statements.find(asked))).mappings().all()
-            return rows
+        return await self._read(self._statements.find(asked))
 
     async def _row(self, account_id: str) -> Row | None:
-        """The account's row; None if there is none, or if it is none that a password can be set for."""
-        row = await self._any_row(account_id)
-        return row if row is not None and _is_usable(row, self._kind) else None
-
-    async def _any_row(self, account_id: str) -> Row | None:
-        async with self._reading() as connection:
-            rows = (await connection.execute(self._statements.get(account_id))).mappings().fetchmany(2)
+        rows = await self._read(self._statements.get(account_id))
         return rows[0] if len(rows) == 1 else None
 
     async def _swap(self, account: Account, sealed: str) -> bool:
         row = await self._row(account.id)
-        if row is None or _account(row).credential != account.credential:
+        there = None if row is None else _account(row, self._kind)
+        if row is None or there is None or there.credential != account.credential:
             return False
         who = _as_stored(row, self._kind)
         async with self._engine.connect() as connection, connection.begin() as change:
@@ -140,7 +133,7 @@ class TableAccounts:
         return True
 
     async def _put_back(self, account_id: str, stored: str, old: str) -> bool:
-        row = await self._any_row(account_id)
+        row = await self._row(account_id)
         if row is None:
             return False
         who = _as_stored(row, self._kind)
@@ -151,11 +144,16 @@ class TableAccounts:
         statement, values = is_there(self._kind, table)
         return int((await connection.execute(statement, values)).scalar_one()) > 0
 
-    @contextlib.asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        """One statement that needs no transaction around it."""
+    async def _read(self, statement: Select[Any]) -> list[Row]:
+        """The rows of one statement, which needs no transaction around it."""
         async with self._engine.connect() as connection:
-            yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+            if (
+                self._kind is not Kind.SQLITE
+            ):  # there reading begins none, and telling it so takes two threads' turns
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+            found = await connection.execute(statement)
+            names = tuple(found.keys())
+            return [dict(zip(names, row, strict=True)) for row in found]
 
     # ---- around it ----
 
@@ -201,11 +199,12 @@ class TableAccounts:
                 continue
             by_address[address].append(row)
         # Nobody can tell which of two accounts is meant: neither gets a mail.
-        return {
-            address: _account(same[0])
+        accounts = {
+            address: _account(same[0], self._kind, address)
             for address, same in by_address.items()
-            if len(same) == 1 and _is_usable(same[0], self._kind)
+            if len(same) == 1
         }
+        return {address: account for address, account in accounts.items() if account is not None}
 
 
 def _as_stored(row: Row, kind: Kind) -> dict[str, Any]:
@@ -228,27 +227,21 @@ def canonical(address: object) -> str:
         return ""
 
 
-def _is_usable(row: Row, kind: Kind) -> bool:
-    """Whether there is a password at all, and an address to write to: not for social log-ins, nor after `!` of Django.
+def _account(row: Row, kind: Kind, address: str | None = None) -> Account | None:
+    """The account of a row; None if it is none that a password can be set for: a social log-in, `!` of Django.
 
-    And an id that the account is found by again.
+    Nor if there is no address to write to, or no id that it is found by again. `address`: canonical, where it is known.
     """
-    return (
-        recognise(text_of(row["password"])) is not None
-        and canonical(row["address"]) != ""
-        and can_be_kept(row["id"], kind)
-    )
-
-
-def _account(row: Row) -> Account:
-    stored = text_of(row["address"])
-    locale = row.get("locale")
+    stored, password, locale = text_of(row["address"]), text_of(row["password"]), row.get("locale")
+    address = canonical(stored) if address is None else address
+    if not address or recognise(password) is None or not can_be_kept(row["id"], kind):
+        return None
     return Account(
         id=text_of(row["id"]),
         # The part before the @ is the mail host's to understand, so it stays as it was written.
-        address=f"{stored.strip(' ').rpartition('@')[0]}@{canonical(stored).rpartition('@')[2]}",
+        address=f"{stored.strip(' ').rpartition('@')[0]}@{address.rpartition('@')[2]}",
         active=truth_of(row.get("active", True)),
-        credential=_credential(row),
+        credential=_credential(stored, password),
         locale=locale
         if isinstance(locale, str) and 0 < len(locale) <= LONGEST_LOCALE and "\0" not in locale
         else None,
@@ -256,9 +249,9 @@ def _account(row: Row) -> Account:
     )
 
 
-def _credential(row: Row) -> str:
+def _credential(address: str, password: str) -> str:
     """A fingerprint of address and hash. The hash has a random salt, so nothing can be guessed from it."""
-    known = f"{text_of(row['address'])}\0{text_of(row['password'])}"
+    known = f"{address}\0{password}"
     return hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
