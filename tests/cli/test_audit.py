@@ -70,7 +70,7 @@ def test_the_list_is_a_table_with_the_newest_first(filled: Command) -> None:
             (1, "link_used"),
         )
     ]
-    assert rows[1].endswith("account=7 client=198.51.100.x letter=a1a1a1a1a1a1 muted=true")
+    assert rows[1].endswith("account=7 client=198.51.100.x letter=a1a1a1a1a1a1a1a1 muted=true")
 
 
 def test_the_list_for_a_program(filled: Command) -> None:
@@ -80,7 +80,7 @@ def test_the_list_for_a_program(filled: Command) -> None:
         "seq": 1,
         "at": "2026-09-21T14:13:20Z",
         "event": "link_used",
-        "detail": {"letter": "a1a1a1a1a1a1", "account": "7", "client": "198.51.100.x"},
+        "detail": {"letter": "a1a1a1a1a1a1a1a1", "account": "7", "client": "198.51.100.x"},
     }
 
 

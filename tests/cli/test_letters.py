@@ -82,7 +82,7 @@ def test_the_list_is_a_table_with_the_newest_first(filled: Command) -> None:
     head, *rows = result.stdout.splitlines()
     assert head.split() == ["ID", "KIND", "STATE", "REASON", "TO", "ASKED", "ATTEMPTS", "NEXT"]
     assert [row.split()[0] for row in rows] == [
-        letter[:12] for letter in (QUEUED, TWIN, EXPIRED, NOTICE, FAILED, SENT)
+        letter[:16] for letter in (QUEUED, TWIN, EXPIRED, NOTICE, FAILED, SENT)
     ]
     starts = {
         match.start()

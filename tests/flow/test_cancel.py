@@ -111,7 +111,7 @@ async def test_a_link_that_does_not_work_stops_nothing(start: Start, mute: dict[
     old = await running.mail_to()
     hand.advance(1800)
     fresh = await running.mail_to()
-    for token in (old.token, fresh.token + "A", "x", "0" * 32):
+    for token in (old.token, fresh.token + "A", "x", "0" * 44):
         assert (await running.client.post(f"/reset/{token}/cancel", form=mute)).status_code == 410
     assert (await running.client.get(fresh.link_path)).status_code == 200
     await running.mail_to()

@@ -224,7 +224,7 @@ async def test_a_link_ends_and_then_looks_like_one_that_never_was(
 
     await end(running, mail)
 
-    never_was = "0" * 32 + ".aaaaaa." + "A" * 43
+    never_was = "0" * 44 + ".aaaaaa." + "A" * 43
     answers = await every_answer_of(running, mail.token)
     assert {answer.status for answer in answers} == {410}
     assert answers == await every_answer_of(running, never_was)
@@ -368,7 +368,7 @@ async def test_a_copy_that_waits_for_its_next_attempt_dies_with_the_link(start: 
 
 ODD_TOKENS = [
         "null", "undefined", "0", "1", "-1", "true", "[object Object]", "..", ".", "%2e%2e", "%00", "a%00b", "%0d%0aSet-Cookie:%20a=b",
-        "a" * 20_000, "." * 20_000, "0" * 32, "0" * 32 + ".", "0" * 32 + "..", "0" * 32 + ".aaaaaa." + "A" * 43,
+        "a" * 20_000, "." * 20_000, "0" * 44, "0" * 44 + ".", "0" * 44 + "..", "0" * 44 + ".aaaaaa." + "A" * 43,
         "{token}", "{{7*7}}", "' OR 1=1 --", "%27%20OR%201=1", "\u202e", "\U0001f600", "\u0660" * 32, "%ff", "*", "cancel", "%2fcancel",
         "eyJhbGciOiJub25lIn0.e30.", "<script>alert(1)</script>", "a?b", "a#b", "a;b", "a b",
     ]  # fmt: skip

@@ -228,7 +228,7 @@ async def test_neither_a_wrong_link_nor_a_refused_password_costs_a_hash(start: S
     account = accounts.put(ANN)
     running = await start(accounts=accounts, limit_per_account="")
     used, cancelled, changed = [await running.mail_to() for _ in range(3)]
-    never_was = "0" * 32 + ".aaaaaa." + "A" * 43
+    never_was = "0" * 44 + ".aaaaaa." + "A" * 43
     for token in ("x", never_was, used.token[:-1], used.token + "A", used.token.upper()):
         assert (await running.set_password(f"/reset/{token}")).status_code in (404, 410)
     assert (await running.set_password(used.link_path, "short")).status_code == 422

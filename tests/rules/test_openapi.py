@@ -224,7 +224,7 @@ async def test_real_answers_are_as_the_document_says_and_nothing_is_told_that_ne
 
 def unopened(service: Service) -> str:
     """A token whose signature is right: it takes a look at the database to refuse it."""
-    return Tokens(service.settings.keys, 600, service.clock).sign("0" * 32)
+    return Tokens(service.settings.keys, 600, service.clock).sign("0" * 44)
 
 
 async def slow(drive: Drive, app: Quart, name: str) -> None:

@@ -296,7 +296,9 @@ async def test_two_units_that_wait_for_each_other_are_both_done_in_the_end(
         await asyncio.gather(
             store.unit(work("1", "2"), alone=False), other_store.unit(work("2", "1"), alone=False)
         )
-    assert len(tries) == 3
+    assert (
+        len(tries) >= 3
+    )  # whoever was ended may be the quicker one again, and then meets the other a second time
     rows = await store.read(lambda c: c.fetch_all("SELECT until FROM mutes"))
     assert [found["until"] for found in rows] == [NOW + 2, NOW + 2]
 

@@ -61,12 +61,7 @@ class Gatekeeper:
         await unit.lock(ids)
         muted = frozenset(await mutes.muted_accounts(unit, ids, now))
         # Back to the first request of this batch too: a mail that left after it answers it.
-        since = min(
-            [
-                now - (self._budget.seconds if self._budget else 0),
-                *(letter.asked_at for letter in letters),
-            ]
-        )
+        since = min(now - (self._budget.seconds if self._budget else 0), *(one.asked_at for one in letters))
         earlier: defaultdict[str, list[Earlier]] = defaultdict(list)
         for row in await sql.earlier_resets(unit, ids, since):
             earlier[row["account_id"]].append(Earlier(row["id"], row["admitted_at"], row["sent_at"]))
