@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def another_process(url: str) -> Iterator[sqlite3.Connection]:
         ("journal_mode", "wal"),
         ("secure_delete", 1),
         ("foreign_keys", 1),
-        ("busy_timeout", 2000),
+        ("busy_timeout", 0),  # it is our own pauses that are short
     ],
 )
 async def test_the_pragmas_are_set_on_the_connections_that_are_used(
@@ -89,14 +89,33 @@ async def test_a_locked_database_is_told_in_time_and_everything_goes_on_afterwar
     assert await store.read(sql.count_by_state) == {"queued": 1}
 
 
-async def test_a_unit_waits_for_a_lock_that_is_let_go_in_time(store: Store, database_url: str) -> None:
+@pytest.mark.parametrize("how", ["unit", "write"])
+async def test_work_waits_for_a_lock_that_is_let_go_in_time(
+    how: str, store: Store, database_url: str
+) -> None:
+    do: Callable[[Callable[[Connection], Awaitable[None]]], Awaitable[None]] = getattr(store, how)
     with another_process(database_url) as other:
         other.execute("BEGIN IMMEDIATE")
-        task = asyncio.create_task(store.unit(lambda unit: mutes.mute_account(unit, "1", NOW)))
+        task = asyncio.ensure_future(do(lambda connection: mutes.mute_account(connection, "1", NOW)))
         done, _ = await asyncio.wait([task], timeout=0.05)
         assert not done
         other.execute("ROLLBACK")
         await task
+    assert await store.read(lambda connection: mutes.muted_accounts(connection, ["1"], NOW - 1)) == {"1"}
+
+
+async def test_the_log_is_emptied_as_soon_as_nobody_reads_from_it(store: Store, database_url: str) -> None:
+    log = Path(f"{database_file(database_url)}-wal")
+    await put(store, new_letter())
+    with another_process(database_url) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM letters").fetchall()
+        task = asyncio.create_task(store.empty_log())
+        done, _ = await asyncio.wait([task], timeout=0.05)
+        assert not done
+        other.execute("ROLLBACK")
+        await task
+    assert log.stat().st_size == 0
 
 
 async def test_what_was_committed_is_there_for_whoever_opens_the_file_next(

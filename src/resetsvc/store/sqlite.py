@@ -1,10 +1,11 @@
 """SQLite as `databases` opens it, with the pragmas that durability rests on: one connection that writes, one that reads."""
 
+import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
 from databases import Database
@@ -12,8 +13,12 @@ from databases import Database
 from resetsvc.store.connection import Row
 from resetsvc.store.held import HeldConnections, Job, OnDone, refusal
 
+T = TypeVar("T")
+
 # Long enough for another process's commit, short enough that a person whose request waits behind a lock is told.
 BUSY_TIMEOUT = 2.0  # seconds
+# SQLite's own pauses grow to tens of milliseconds, while another process's commit takes one or two.
+BUSY_PAUSE = 0.001  # seconds
 WAL_PAUSE = 0.01  # seconds
 
 
@@ -30,6 +35,7 @@ class DurableConnection(sqlite3.Connection):
         self.execute("PRAGMA synchronous = FULL")  # NORMAL does not sync at commit in WAL mode
         self.execute("PRAGMA secure_delete = ON")  # erased addresses leave no bytes behind in the file
         self.execute("PRAGMA foreign_keys = ON")
+        self.execute("PRAGMA busy_timeout = 0")  # from now on it is `HeldConnection` that waits for others
 
 
 def enter_wal(connection: sqlite3.Connection, *, patience: float) -> None:
@@ -111,10 +117,11 @@ class HeldConnection(HeldConnections[aiosqlite.Connection]):
             if job.transaction:
                 # IMMEDIATE: a deferred transaction that reads first and then writes fails at once when another
                 # process wrote in between, whatever the time-out.
-                await driver.execute(self._begin)
-            result = await job.work(SqliteConnection(driver))
-            if job.transaction:
+                await _when_unlocked(lambda: driver.execute(self._begin))
+                result = await job.work(SqliteConnection(driver))
                 await driver.execute("COMMIT")
+            else:
+                result = await _when_unlocked(lambda: job.work(SqliteConnection(driver)))
         except Exception as error:
             clean = True
             if driver.in_transaction:
@@ -136,3 +143,19 @@ class HeldConnection(HeldConnections[aiosqlite.Connection]):
         if not job.done.done():
             job.done.set_result(result)
         return True
+
+
+async def _when_unlocked(statement: Callable[[], Awaitable[T]]) -> T:
+    """Do one statement as soon as no other process stands in its way; "database is locked" after BUSY_TIMEOUT.
+
+    It is done or it is not, so that it can be tried any number of times.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + BUSY_TIMEOUT
+    while True:
+        try:
+            return await statement()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or loop.time() >= until:
+                raise
+        await asyncio.sleep(BUSY_PAUSE)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from resetsvc.errors import DatabaseUnusable
 from resetsvc.store import schema
+from resetsvc.store.connection import Connection
 from resetsvc.store.held import OnDone, T, Work
-from resetsvc.store.sqlite import HeldConnection, database_file, open_sqlite
+from resetsvc.store.sqlite import BUSY_TIMEOUT, HeldConnection, database_file, open_sqlite
 
 
 class SqliteStore:
@@ -64,9 +65,13 @@ class SqliteStore:
         return found.f_bavail * found.f_frsize
 
     async def empty_log(self) -> None:
-        await self._writer.run(
-            lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"), transaction=False
-        )
+        async def work(connection: Connection) -> None:
+            # It raises nothing where somebody still reads: it only waits, if it is told to.
+            await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
+            await connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            await connection.execute("PRAGMA busy_timeout = 0")
+
+        await self._writer.run(work, transaction=False)
 
     def announce(self) -> None:
         """Nobody is told: other processes look four times a second."""
