@@ -192,7 +192,8 @@ class TableAccounts:
         wanted = set(asked)
         by_address = defaultdict(list)
         for row in rows:
-            address = canonical(row["address"])
+            stored = text_of(row["address"])
+            address = stored if stored in wanted else canonical(stored)  # what was asked for is canonical
             if address not in wanted or (
                 self._description.compare == "exact" and text_of(row["lookup"]) not in written_forms(address)
             ):
