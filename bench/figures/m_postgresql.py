@@ -210,8 +210,8 @@ def _beside_finished_letters(bench: Bench, house: House, result: Result) -> None
             Goal(f"{what}, beside {finished:,} finished letters ÷ beside none", "at least", 0.9, share, "×")
         )
     result.notes.append(
-        "The bare statements, without web server and mails, feel larger indexes most: random ids of letters touch another "
-        "page of them each time. What a person or a relay sees of that is in the two rows before."
+        "The bare statements are without web server and mails: what a person or a relay sees is in the two rows before. A "
+        "round of claims takes a second, so one run may differ from the next by a third."
     )
 
 
