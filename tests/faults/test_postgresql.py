@@ -212,8 +212,14 @@ async def test_while_nothing_passes_requests_are_refused_in_time_and_afterwards_
             assert {answer.headers["Retry-After"] for answer in answers} == {"5"}
         assert took < ANSWER_TIMEOUT + CONNECT_TIMEOUT + 2
         await until(lambda: _accepted(running, people[0]), 30)
-        stored = Counter(row["address"] for row in await running.letters_finished(2))
-        await running.past_all_letters()
+        await running.past_all_letters_but_those_in_hand()
+
+        async def all_ended() -> bool:
+            # What came through late may have been claimed by a question whose answer was swallowed: it waits for a lease.
+            return all(row["state"] not in ("queued", "sending") for row in await running.letters())
+
+        await until(all_ended, LEASE + 30)
+        stored = Counter(row["address"] for row in await running.letters() if row["state"] == "sent")
         assert Counter(mail.recipient for mail in mailbox.mails) == stored
         assert stored[people[0]] >= 2
 
