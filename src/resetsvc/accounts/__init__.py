@@ -10,6 +10,8 @@ from typing import Protocol
 
 from resetsvc.store.connection import Connection
 
+LONGEST_LOCALE = 35  # characters: RFC 5646 4.4.1
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -29,6 +31,11 @@ class Account:
     credential: str = field(repr=False)
     locale: str | None = None
     name: str | None = field(default=None, repr=False)
+
+
+def locale_or_none(found: str) -> str | None:
+    """What is on record as a language; None for a text that can be none. People choose it, and a letter has to keep it."""
+    return found if 0 < len(found) <= LONGEST_LOCALE and found.isprintable() else None
 
 
 class Accounts(Protocol):

@@ -1,4 +1,4 @@
-"""Connections to another application's database: few, tested before use, and none that waits for long.
+"""Connections to another application's database: few, to a server tested before use, and none that waits for long.
 
 What the server itself can be told to give up on, it is told; our own clock is only for a server that says nothing.
 """
@@ -58,9 +58,9 @@ def _sqlite(place: Place, shared: dict[str, Any]) -> AsyncEngine:
     url = URL.create(
         "sqlite+aiosqlite", database=f"file:{quote(str(path))}", query={"mode": "rw", "uri": "true"}
     )
-    # A file is never restarted, and the question would cost a tenth of a look-up.
-    shared["pool_pre_ping"] = False
-    engine = create_async_engine(url, **shared, connect_args={"timeout": float(LOCK_TIMEOUT)})
+    # No server that may have been restarted: whether the file is there still need not be asked before each look-up.
+    without_ping = shared | {"pool_pre_ping": False}
+    engine = create_async_engine(url, **without_ping, connect_args={"timeout": float(LOCK_TIMEOUT)})
 
     @event.listens_for(engine.sync_engine, "do_connect")
     def look(*_: object) -> None:

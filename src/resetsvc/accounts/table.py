@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from resetsvc.accounts import Account
+from resetsvc.accounts import Account, locale_or_none
 from resetsvc.accounts.cells import can_be_kept, text_of, truth_of
 from resetsvc.accounts.engines import open_engine
 from resetsvc.accounts.mapping import Mapping as Description
@@ -33,7 +33,6 @@ log = structlog.stdlib.get_logger("resetsvc.accounts.table")
 FIND_WITHIN = 2.5
 GET_WITHIN = 5.0
 SWAP_WITHIN = 9.0
-LONGEST_LOCALE = 35  # characters: RFC 5646 4.4.1
 
 
 class AccountsDatabaseFailed(Exception):
@@ -147,9 +146,8 @@ class TableAccounts:
     async def _read(self, statement: Select[Any]) -> list[Row]:
         """The rows of one statement, which needs no transaction around it."""
         async with self._engine.connect() as connection:
-            if (
-                self._kind is not Kind.SQLITE
-            ):  # there reading begins none, and telling it so takes two threads' turns
+            # SQLite begins none to read, and each word to its driver takes two turns of a thread.
+            if self._kind is not Kind.SQLITE:
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
             found = await connection.execute(statement)
             names = tuple(found.keys())
@@ -243,9 +241,7 @@ def _account(row: Row, kind: Kind, address: str | None = None) -> Account | None
         address=f"{stored.strip(' ').rpartition('@')[0]}@{address.rpartition('@')[2]}",
         active=truth_of(row.get("active", True)),
         credential=_credential(stored, password),
-        locale=locale
-        if isinstance(locale, str) and 0 < len(locale) <= LONGEST_LOCALE and "\0" not in locale
-        else None,
+        locale=locale_or_none(locale) if isinstance(locale, str) else None,
         name=text_of(row.get("name")) or None,
     )
 

@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from resetsvc.accounts import LONGEST_LOCALE, locale_or_none
+
 MOST_ADDRESSES = 500  # in one question
 LONGEST_PASSWORD = 1024  # characters, as they were typed
-LONGEST_LOCALE = 35  # characters: RFC 5646 4.4.1
 # In bytes: a kilobyte for each account. More is not even read to its end.
 LARGEST_ANSWER = 512 * 1024
 
@@ -27,9 +28,8 @@ Version = Annotated[
 
 
 def _or_none(locale: object) -> object:
-    """Take a text that can be no language for none: people choose it, and must not make an answer about others unusable."""
-    is_one = not isinstance(locale, str) or (len(locale) <= LONGEST_LOCALE and locale.isprintable())
-    return locale if is_one else None
+    """Take a text that can be no language for none: it must not make an answer about other people unusable."""
+    return locale_or_none(locale) if isinstance(locale, str) else locale
 
 
 Locale = Annotated[str | None, BeforeValidator(_or_none)]

@@ -125,9 +125,8 @@ class Poster:
                 return None if answer.is_success else f"answered {answer.status_code}"
         except TimeoutError:
             return "no answer in time"
-        except (
-            Exception
-        ) as error:  # transports raise errors of their own; one event must not hold up its batch
+        except Exception as error:
+            # Transports raise errors of their own, and one event must not hold up its batch.
             return type(error).__name__
 
 

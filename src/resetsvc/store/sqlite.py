@@ -156,6 +156,6 @@ async def _when_unlocked(statement: Callable[[], Awaitable[T]]) -> T:
         try:
             return await statement()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or loop.time() >= until:
+            if "locked" not in str(error) or loop.time() >= until:
                 raise
         await asyncio.sleep(BUSY_PAUSE)
