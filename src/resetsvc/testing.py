@@ -133,7 +133,9 @@ class Mailbox:
     def room(self) -> int:
         return self._room
 
-    async def hand_over(self, compose: Callable[[], Envelope], may_send: Callable[[], bool]) -> Attempt:
+    async def hand_over(
+        self, recipient: str, compose: Callable[[], Envelope], may_send: Callable[[], bool]
+    ) -> Attempt:
         envelope = compose()
         if not may_send():
             return Attempt(Verdict.WITHHELD, "mailbox", None, "not sent: its time ran out")

@@ -59,8 +59,10 @@ class Through:
             clock=Clock(),
         )
 
-    async def hand_over(self, compose: Callable[[], Envelope], may_send: Callable[[], bool]) -> Attempt:
-        return await self._relays.hand_over(compose, may_send)
+    async def hand_over(
+        self, recipient: str, compose: Callable[[], Envelope], may_send: Callable[[], bool]
+    ) -> Attempt:
+        return await self._relays.hand_over(recipient, compose, may_send)
 
     async def rehearse(self, compose: Callable[[], Envelope]) -> None:
         await self._relays.rehearse(compose)
@@ -88,8 +90,10 @@ class SaysSentAtOnce(Through):
         super().__init__(settings)
         self._unfinished: set[asyncio.Task[Attempt]] = set()
 
-    async def hand_over(self, compose: Callable[[], Envelope], may_send: Callable[[], bool]) -> Attempt:
-        task = asyncio.create_task(super().hand_over(compose, may_send))
+    async def hand_over(
+        self, recipient: str, compose: Callable[[], Envelope], may_send: Callable[[], bool]
+    ) -> Attempt:
+        task = asyncio.create_task(super().hand_over(recipient, compose, may_send))
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
         return Attempt(Verdict.SENT, "hope", 250, "surely")
@@ -98,8 +102,10 @@ class SaysSentAtOnce(Through):
 class TakesNoRefusal(Through):
     """Repeats what was refused for good."""
 
-    async def hand_over(self, compose: Callable[[], Envelope], may_send: Callable[[], bool]) -> Attempt:
-        attempt = await super().hand_over(compose, may_send)
+    async def hand_over(
+        self, recipient: str, compose: Callable[[], Envelope], may_send: Callable[[], bool]
+    ) -> Attempt:
+        attempt = await super().hand_over(recipient, compose, may_send)
         if attempt.verdict is Verdict.FAILED:
             return dataclasses.replace(attempt, verdict=Verdict.RETRY)
         return attempt
@@ -108,8 +114,10 @@ class TakesNoRefusal(Through):
 class NeverLooks(Through):
     """Sends without a last look at the lease."""
 
-    async def hand_over(self, compose: Callable[[], Envelope], may_send: Callable[[], bool]) -> Attempt:
-        return await super().hand_over(compose, lambda: True)
+    async def hand_over(
+        self, recipient: str, compose: Callable[[], Envelope], may_send: Callable[[], bool]
+    ) -> Attempt:
+        return await super().hand_over(recipient, compose, lambda: True)
 
 
 def _hasty(service: Service) -> Parts:

@@ -48,15 +48,19 @@ class MailboxOnOrder(Mailbox):
             raise self.room_fails.pop()
         return min(super().room(), self.lanes)
 
-    async def hand_over(self, compose: Callable[[], Envelope], may_send: Callable[[], bool]) -> Attempt:
+    async def hand_over(
+        self, recipient: str, compose: Callable[[], Envelope], may_send: Callable[[], bool]
+    ) -> Attempt:
         self.asked += 1
         self.arrived.set()
         try:
-            return await self._answer(compose, may_send)
+            return await self._answer(recipient, compose, may_send)
         finally:
             self.returned.set()
 
-    async def _answer(self, compose: Callable[[], Envelope], may_send: Callable[[], bool]) -> Attempt:
+    async def _answer(
+        self, recipient: str, compose: Callable[[], Envelope], may_send: Callable[[], bool]
+    ) -> Attempt:
         if self.held is not None:
             await self.held.wait()
         if self.chokes_on == compose().recipient:
@@ -65,7 +69,7 @@ class MailboxOnOrder(Mailbox):
         if isinstance(order, Exception):
             raise order
         if order is Verdict.SENT:
-            return await super().hand_over(compose, may_send)
+            return await super().hand_over(recipient, compose, may_send)
         return Attempt(order, "mailbox", 451, "as it was told")
 
 

@@ -86,7 +86,7 @@ async def test_the_application_is_told_of_resets_that_their_owner_stopped(
 
 
 class Refusing(Mailbox):
-    async def hand_over(self, compose: object, may_send: object) -> Attempt:
+    async def hand_over(self, recipient: str, compose: object, may_send: object) -> Attempt:
         return Attempt(Verdict.FAILED, "mailbox", 550, "no such mailbox")
 
 
@@ -103,7 +103,7 @@ async def test_the_application_is_told_of_mails_that_nobody_took_in_time(
     telling: Telling, receiver: EventsReceiver
 ) -> None:
     class Busy(Mailbox):
-        async def hand_over(self, compose: object, may_send: object) -> Attempt:
+        async def hand_over(self, recipient: str, compose: object, may_send: object) -> Attempt:
             return Attempt(Verdict.RETRY, "mailbox", 450, "later")
 
     hand = HandClock()

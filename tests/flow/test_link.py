@@ -320,8 +320,10 @@ class ForgetfulMailbox(Mailbox):
 
     forgets = True
 
-    async def hand_over(self, compose: Callable[[], Envelope], may_send: Callable[[], bool]) -> Attempt:
-        attempt = await super().hand_over(compose, may_send)
+    async def hand_over(
+        self, recipient: str, compose: Callable[[], Envelope], may_send: Callable[[], bool]
+    ) -> Attempt:
+        attempt = await super().hand_over(recipient, compose, may_send)
         if self.forgets:
             return Attempt(Verdict.RETRY, "mailbox", None, "lost the connection after the body")
         return attempt

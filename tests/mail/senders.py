@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from resetsvc.clock import Clock
 from resetsvc.relay.conversation import Envelope
+from resetsvc.relay.destinations import Destinations, Pass
 from resetsvc.relay.relays import Relays
 from resetsvc.relay.url import parse_relay_url
 from resetsvc.relay.verdict import Attempt, Verdict
@@ -35,6 +36,13 @@ class HandTime:
         self.clock = Clock(monotonic=lambda: self.seconds, chance=lambda: 0.5)
 
 
+class OpenToAll(Destinations):
+    """Lets all letters go at once, whatever their domain: most tests here are about the relay alone."""
+
+    async def enter(self, name: str) -> Pass:
+        return self._start(self._domain(name), self._clock.monotonic(), probe=False)
+
+
 class Sender:
     """Hands letters over; `room_again` is set when a relay came up."""
 
@@ -46,7 +54,8 @@ class Sender:
         self, envelope: Envelope | None = None, may_send: Callable[[], bool] = lambda: True
     ) -> Attempt:
         async with asyncio.timeout(SOON):
-            return await self.outbox.hand_over(lambda: envelope or letter(), may_send)
+            sent = envelope or letter()
+            return await self.outbox.hand_over(sent.recipient, lambda: sent, may_send)
 
     def begin(self, envelope: Envelope | None = None) -> asyncio.Task[Attempt]:
         return asyncio.create_task(self.send(envelope))
@@ -74,6 +83,7 @@ async def sending_to(
     clock: Clock | None = None,
     probe_pauses: Sequence[float] = AT_ONCE,
     our_fault_pause: float = AT_ONCE[0],
+    destinations: type[Destinations] = OpenToAll,
 ) -> AsyncIterator[Sender]:
     """At the end: no lane, no connection and no task of ours is left, whatever the relays did."""
     outbox = Relays(
@@ -84,6 +94,7 @@ async def sending_to(
         tls=client_context(),
         probe_pauses=probe_pauses,
         our_fault_pause=our_fault_pause,
+        destinations=destinations,
     )
     sender = Sender(outbox)
     before = asyncio.all_tasks()

@@ -6,7 +6,7 @@ import pytest
 
 from resetsvc.relay.conversation import Envelope
 from resetsvc.relay.verdict import Verdict
-from tests.mail.senders import letter, sending_to
+from tests.mail.senders import RECIPIENT, letter, sending_to
 from tests.mail.test_replies import both_ways
 from tests.support.relay_on_order import Fault, Offers, RelayOnOrder
 
@@ -60,7 +60,7 @@ async def test_a_letter_is_composed_when_it_has_a_lane_and_not_while_it_waits_fo
         slow = relay.order(Fault.hold("DOT"))
         first = sender.begin()
         await slow.reached()
-        second = asyncio.create_task(sender.outbox.hand_over(compose, lambda: True))
+        second = asyncio.create_task(sender.outbox.hand_over(RECIPIENT, compose, lambda: True))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert composed == []
@@ -76,6 +76,6 @@ async def test_a_letter_that_cannot_be_composed_costs_no_lane() -> None:
     async with RelayOnOrder() as relay, sending_to(relay, connections=1) as sender:
         for _ in range(3):
             with pytest.raises(RuntimeError, match="a broken template"):
-                await sender.outbox.hand_over(compose, lambda: True)
+                await sender.outbox.hand_over(RECIPIENT, compose, lambda: True)
         assert (await sender.send()).verdict is Verdict.SENT
         assert relay.connections == 1

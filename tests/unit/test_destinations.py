@@ -3,8 +3,8 @@
 import asyncio
 
 from resetsvc.clock import Clock
-from resetsvc.dispatch import destinations
-from resetsvc.dispatch.destinations import FIRST_AT_ONCE, PROBES_AT_ONCE, SILENT_AFTER, Destinations, Pass
+from resetsvc.relay import destinations
+from resetsvc.relay.destinations import FIRST_AT_ONCE, PROBES_AT_ONCE, SILENT_AFTER, Destinations, Pass
 from resetsvc.relay.verdict import Attempt, Verdict
 
 SENT = Attempt(Verdict.SENT, "relay", 250, "taken")
@@ -168,3 +168,15 @@ async def test_a_letter_that_is_called_off_gives_its_place_back() -> None:
     for _ in range(10):
         known.leave(await go(known, "new.example"), None)
     assert not (await go(known, "new.example")).probe
+
+
+async def test_a_silence_that_no_other_domain_breaks_may_be_the_relays() -> None:
+    known, seconds = make()
+    known.leave(await go(known, "big.example"), SENT)
+    seconds.now += 1
+    await go(known, "big.example")
+    assert not known.others_spoke_since("big.example")
+    seconds.now += 1
+    known.leave(await go(known, "small.example"), SENT)
+    assert known.others_spoke_since("big.example")
+    assert not known.others_spoke_since("small.example")

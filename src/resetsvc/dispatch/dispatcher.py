@@ -14,7 +14,6 @@ import structlog
 from resetsvc.clock import Clock
 from resetsvc.compose.composer import Composer, UnusableAddress
 from resetsvc.dispatch.clock_jumps import ClockJumps
-from resetsvc.dispatch.destinations import WAITING_ROOM, Destinations
 from resetsvc.dispatch.gatekeeper import AccountsOutOfReach, Gatekeeper
 from resetsvc.dispatch.outcomes import OnEnded, Outcome, record_outcomes
 from resetsvc.errors import CannotStore
@@ -94,7 +93,6 @@ class Dispatcher:
         self._in_hand: set[asyncio.Task[None]] = set()
         self._dropping: set[asyncio.Task[None]] = set()  # those in hand that hand nothing over
         self._leases: dict[str, Lease] = {}  # of the letters in hand, by id
-        self._destinations = Destinations(clock, lanes)
         self._jumps = ClockJumps(clock, lease)
         self._newest_first = False  # where there is an odd place, or one only
         self._database_fails = False
@@ -158,9 +156,8 @@ class Dispatcher:
 
     async def _take_on_letters(self) -> bool:
         """Claim what there is room for and start on it; True if there may be more."""
-        # Letters that wait for word from their domain use no lane: others go past them.
         sending = len(self._in_hand) - len(self._dropping)
-        room = self._outbox.room() - sending + min(self._destinations.waiting, WAITING_ROOM)
+        room = self._outbox.room() - sending
         if room <= 0:
             return False
         held_until = self._clock.monotonic() + self._lease
@@ -301,18 +298,11 @@ class Dispatcher:
         return Attempt(Verdict.DROPPED, "none", None, reason)
 
     async def _attempt(self, errand: Errand, may_send: Callable[[], bool]) -> Attempt:
-        domain = errand.recipient.rpartition("@")[2].lower()
-        leave = await self._destinations.enter(domain)
-        if leave is None:
-            return Attempt(Verdict.POSTPONED, "none", None, "its domain does not answer at the moment")
-        attempt: Attempt | None = None
-        try:
-            attempt = await self._outbox.hand_over(
-                lambda: self._composer.compose(errand.letter, errand.recipient, errand.language), may_send
-            )
-        finally:
-            self._destinations.leave(leave, attempt)
-        return attempt
+        return await self._outbox.hand_over(
+            errand.recipient,
+            lambda: self._composer.compose(errand.letter, errand.recipient, errand.language),
+            may_send,
+        )
 
     async def _record(self, outcome: Outcome) -> None:
         """Put it on record, however long the database takes: what is not on record is sent again."""

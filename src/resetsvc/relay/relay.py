@@ -13,6 +13,7 @@ import structlog
 
 from resetsvc.clock import Clock
 from resetsvc.relay.conversation import Conversation, Envelope
+from resetsvc.relay.destinations import Destinations
 from resetsvc.relay.lane import CannotOpen, open_lane
 from resetsvc.relay.understudy import Understudy
 from resetsvc.relay.url import RelayAddress
@@ -40,12 +41,14 @@ class Relay:
         timeout: float,
         tls: ssl.SSLContext,
         clock: Clock,
+        destinations: Destinations,
         on_up: Callable[[], None],
         probe_pauses: Sequence[float] = PROBE_PAUSES,
         our_fault_pause: float = OUR_FAULT_PAUSE,
     ) -> None:
         self.name = address.name
         self.up = True
+        self.destinations = destinations  # which domains it has an answer for
         self._address = address
         self._connections = connections
         self._timeout = timeout
@@ -122,23 +125,31 @@ class Relay:
 
     async def hand_over(
         self,
+        domain: str,
         compose: Callable[[], Envelope],
         may_send: Callable[[], bool],
         stand_in: Callable[[], bool] = lambda: False,
     ) -> Attempt:
         """Make one attempt to hand a letter over; how it ended, whatever the relay does.
 
+        domain   -- of the recipient, in lower case
         compose  -- called once there is a lane for the letter, so that its link's lifetime is not spent on waiting
         stand_in -- whether another relay would take it; then it does not wait for a lane of one that says nothing
         """
+        leave = await self.destinations.enter(domain)
+        if leave is None:
+            return Attempt(Verdict.POSTPONED, "none", None, "its domain does not answer at the moment")
         if not self._under_way:
             self._last_word_at = self._clock.monotonic()
         self._last_start_at = self._clock.monotonic()
         self._under_way += 1
+        attempt: Attempt | None = None
         try:
-            return await self._hand_over(compose, may_send, stand_in)
+            attempt = await self._hand_over(compose, may_send, stand_in)
         finally:
             self._under_way -= 1
+            self.destinations.leave(leave, attempt)
+        return attempt
 
     async def _hand_over(
         self, compose: Callable[[], Envelope], may_send: Callable[[], bool], stand_in: Callable[[], bool]

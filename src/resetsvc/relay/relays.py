@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from resetsvc.clock import Clock
 from resetsvc.relay.conversation import Envelope
+from resetsvc.relay.destinations import WAITING_ROOM, Destinations
 from resetsvc.relay.relay import OUR_FAULT_PAUSE, PROBE_PAUSES, Relay
 from resetsvc.relay.url import RelayAddress
 from resetsvc.relay.verdict import Attempt, Verdict
@@ -25,12 +26,18 @@ class Outbox(Protocol):
     """What the dispatcher needs of whoever takes letters over: real relays, or a mailbox in a test."""
 
     def room(self) -> int:
-        """How many letters it makes sense to hold in hand at the moment; 0 while nobody would take any."""
+        """How many letters it makes sense to hold in hand at the moment; 0 while nobody would take any.
+
+        Those that wait for word from their domain come on top: they use no lane, and others go past them.
+        """
         ...
 
-    async def hand_over(self, compose: Callable[[], Envelope], may_send: Callable[[], bool]) -> Attempt:
+    async def hand_over(
+        self, recipient: str, compose: Callable[[], Envelope], may_send: Callable[[], bool]
+    ) -> Attempt:
         """Make one attempt at a letter. Raises only what `compose` raises.
 
+        compose  -- called when there is a lane for it; the envelope is to `recipient`
         may_send -- asked just before the first byte of the body: False withholds the letter
         """
         ...
@@ -67,6 +74,7 @@ class Relays:
         tls: ssl.SSLContext | None = None,
         probe_pauses: Sequence[float] = PROBE_PAUSES,
         our_fault_pause: float = OUR_FAULT_PAUSE,
+        destinations: type[Destinations] = Destinations,
     ) -> None:
         self._on_room: Callable[[], None] = lambda: None
         # One context for all lanes: reading the system's certificates costs 37 ms.
@@ -78,6 +86,7 @@ class Relays:
                 timeout=timeout,
                 tls=tls,
                 clock=clock,
+                destinations=destinations(clock, connections),
                 on_up=lambda: self._on_room(),
                 probe_pauses=probe_pauses,
                 our_fault_pause=our_fault_pause,
@@ -89,7 +98,7 @@ class Relays:
         self._on_room = on_room
 
     def room(self) -> int:
-        room = 0
+        room = sum(min(relay.destinations.waiting, WAITING_ROOM) for relay in self._relays)
         for relay in self._relays:
             if relay.up:
                 room += relay.lanes + relay.letters_ahead
@@ -97,9 +106,12 @@ class Relays:
                     break
         return room
 
-    async def hand_over(self, compose: Callable[[], Envelope], may_send: Callable[[], bool]) -> Attempt:
+    async def hand_over(
+        self, recipient: str, compose: Callable[[], Envelope], may_send: Callable[[], bool]
+    ) -> Attempt:
         """Try the relays in their order until one says something about the letter."""
         attempt = Attempt(Verdict.RELAY_DOWN, "none", None, "no relay is up")
+        domain = recipient.rpartition("@")[2].lower()
         for place, relay in enumerate(self._relays):
             if not relay.up:
                 continue
@@ -108,7 +120,16 @@ class Relays:
                 continue  # it greets again, but may hang: one letter finds out, the others do not wait for that
             if relay.silent and not relay.worth_a_try and _one_speaks(later):
                 continue  # those that hang in it find out
-            attempt = await relay.hand_over(compose, may_send, lambda later=later: _one_speaks(later))  # type: ignore[misc]  # a default binds the loop's value
+            attempt = await relay.hand_over(
+                domain,
+                compose,
+                may_send,
+                lambda later=later: _one_speaks(later),  # type: ignore[misc]  # a default binds the loop's value
+            )
+            if attempt.verdict is Verdict.POSTPONED:
+                if _one_speaks(later) and not relay.destinations.others_spoke_since(domain):
+                    continue  # perhaps it is the relay that says nothing, and not the domain
+                return attempt
             if attempt.verdict not in (Verdict.RELAY_DOWN, Verdict.OUR_FAULT):
                 return attempt
         return attempt

@@ -1,4 +1,4 @@
-"""Which recipients' domains take mail at the moment, so that one that hangs holds up nobody else's letters.
+"""Which recipients' domains take mail through a relay at the moment, so that one that hangs holds up nobody else's letters.
 
 A relay may answer for one domain and hang for another, and a letter that hangs keeps a lane until its time-out. So the
 first letters to a domain go two at a time, and letters to domains of which nothing was heard yet take half of the
@@ -52,6 +52,7 @@ class Destinations:
         self._unheard = 0
         self._waiting_for_a_place: list[asyncio.Future[None]] = []
         self._domains: OrderedDict[str, _Domain] = OrderedDict()
+        self._last_word_at = float("-inf")  # from any of them
         self._usual = 0.0  # smoothed seconds of a letter that was taken
         self._probes = 0
         self.waiting = 0  # letters that wait in `enter`
@@ -86,7 +87,7 @@ class Destinations:
             self._unheard -= 1
         if attempt is not None and attempt.code is not None:
             domain.answered = True
-            domain.last_word_at = now
+            domain.last_word_at = self._last_word_at = now
             domain.trouble_until = float("-inf")
             if attempt.verdict is Verdict.SENT:
                 seconds = now - leave.began
@@ -102,6 +103,10 @@ class Destinations:
             domain.trouble_until = now + TROUBLE
         for waiter in (*domain.waiting, *self._waiting_for_a_place):
             _set(waiter)
+
+    def others_spoke_since(self, name: str) -> bool:
+        """Whether anything was said about other domains since this one was heard last: then it is not the relay."""
+        return self._last_word_at > self._domain(name).last_word_at
 
     @property
     def _patience(self) -> float:
