@@ -165,7 +165,10 @@ def on_disk(disk: Disk, url: str) -> HeldConnection:
             return super().execute(*args)
 
     return HeldConnection(
-        Database(url, factory=FailingConnection, timeout=1), writes=True, on_done=lambda kind, seconds: None
+        Database(url, factory=FailingConnection, timeout=1),
+        "sqlite writer",
+        writes=True,
+        on_done=lambda kind, seconds: None,
     )
 
 

@@ -30,7 +30,7 @@ class Store:
     """Letters, mutes, the audit trail and the built-in accounts, in SQLite or in PostgreSQL."""
 
     def __init__(self, url: str, *, on_done: OnDone = lambda _kind, _seconds: None) -> None:
-        """on_done -- told of each unit of work: "read" or "write", and its seconds with the wait for its turn"""
+        """on_done -- told of each unit of work: "read", "write" or "checkpoint", and its seconds with the wait for its turn"""
         self._engine = _engine(url, on_done)
 
     async def migrate(self) -> None:

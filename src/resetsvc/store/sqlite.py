@@ -20,6 +20,7 @@ BUSY_TIMEOUT = 2.0  # seconds
 # SQLite's own pauses grow to tens of milliseconds, while another process's commit takes one or two.
 BUSY_PAUSE = 0.001  # seconds
 WAL_PAUSE = 0.01  # seconds
+LOG_AT_MOST = 16_384  # pages of 4 KiB: then a commit carries the log over itself, see `Checkpoints`
 
 
 class DurableConnection(sqlite3.Connection):
@@ -35,6 +36,7 @@ class DurableConnection(sqlite3.Connection):
         self.execute("PRAGMA synchronous = FULL")  # NORMAL does not sync at commit in WAL mode
         self.execute("PRAGMA secure_delete = ON")  # erased addresses leave no bytes behind in the file
         self.execute("PRAGMA foreign_keys = ON")
+        self.execute(f"PRAGMA wal_autocheckpoint = {LOG_AT_MOST}")
         self.execute("PRAGMA busy_timeout = 0")  # from now on it is `HeldConnection` that waits for others
 
 
@@ -99,8 +101,8 @@ class HeldConnection(HeldConnections[aiosqlite.Connection]):
     process.
     """
 
-    def __init__(self, database: Database, *, writes: bool, on_done: OnDone) -> None:
-        super().__init__(1, "sqlite writer" if writes else "sqlite reader", on_done)
+    def __init__(self, database: Database, name: str, *, writes: bool, on_done: OnDone) -> None:
+        super().__init__(1, name, on_done)
         self._database = database
         self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
 
