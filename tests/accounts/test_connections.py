@@ -5,7 +5,9 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import aiosqlite
 import asyncpg
 import pytest
 from sqlalchemy import event
@@ -26,7 +28,7 @@ Add = Callable[..., None]
 
 
 async def test_all_letters_of_a_batch_are_looked_up_by_one_statement(
-    opened: Opened, add: Add, database: Database
+    opened: Opened, add: Add, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(1, 31):
         add(number, f"person{number}@example.com")
@@ -37,6 +39,15 @@ async def test_all_letters_of_a_batch_are_looked_up_by_one_statement(
         "before_cursor_execute",
         lambda _c, _cursor, statement, *_rest: said.append(statement),
     )
+    ask = aiosqlite.Connection.execute_fetchall
+
+    def overheard(connection: aiosqlite.Connection, sql: str, *values: Any) -> Any:
+        said.append(sql)
+        return ask(connection, sql, *values)
+
+    monkeypatch.setattr(
+        aiosqlite.Connection, "execute_fetchall", overheard
+    )  # a file's driver is asked directly
     addresses = [f"person{number}@example.com" for number in range(1, 301)]
     assert len(await accounts.find(addresses)) == 30
     assert [statement.split()[0] for statement in said] == ["SELECT"]

@@ -1,9 +1,9 @@
 """Every statement on another application's tables: names come out of a checked description, all values are parameters."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Delete, Executable, Select, Update, func, select, type_coerce
+from sqlalchemy import ColumnElement, Delete, Dialect, Executable, Select, Update, func, select, type_coerce
 from sqlalchemy import cast as sql_cast
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import update as sql_update
@@ -17,6 +17,7 @@ from resetsvc.accounts.place import Kind
 from resetsvc.accounts.values import filled
 
 LONGEST_LIST = 500  # addresses in one statement: as long as a text that a server reads gladly
+_IN_THE_PLACE_OF_ADDRESSES = "\0"  # no filter asks for it
 _OPTIONAL = ("active", "locale", "name")
 
 
@@ -35,12 +36,21 @@ def table_named(name: str, *columns: str) -> TableClause:
     return table(quoted_name(plain, True), *parts, schema=quoted_name(schema, True) if schema else None)
 
 
+class LookUp(NamedTuple):
+    """A look-up as a driver takes it: with a `?` for each value, and the names of the columns that come back."""
+
+    text: str
+    values: Sequence[Any]
+    names: Sequence[str]
+
+
 class Statements:
     """The statements of one mapping."""
 
     def __init__(self, mapping: Mapping) -> None:
         self._mapping = mapping
         self._kind = mapping.place.kind
+        self._look_ups: dict[int, tuple[str, int, list[Any], list[str]]] = {}
         columns, other = mapping.columns, mapping.password_table
         self.lookup = columns.lookup or columns.address
         optional = {name: found for name in _OPTIONAL if (found := getattr(columns, name)) is not None}
@@ -61,13 +71,23 @@ class Statements:
 
     def find(self, addresses: Sequence[str]) -> Select[Any]:
         """The accounts whose addresses are any of these, which are written as the column is compared."""
-        # The list is as long as a power of two: so there are few different statements, and drivers keep them prepared.
-        length = 1 << (len(addresses) - 1).bit_length()
-        padded = [*addresses, *[addresses[-1]] * (length - len(addresses))]
         looked_up: ColumnElement[Any] = self.accounts.c[self.lookup]
         if self._mapping.compare == "lower":
             looked_up = func.lower(looked_up, type_=AsTheColumn())
-        return self.all().where(looked_up.in_(padded))
+        return self.all().where(looked_up.in_(_padded(addresses)))
+
+    def look_up(self, addresses: Sequence[str], dialect: Dialect) -> LookUp:
+        """The same as text: it is made once for each length of the list. For a dialect whose values are told by `?`."""
+        padded = _padded(addresses)
+        if len(padded) not in self._look_ups:
+            statement = self.find([_IN_THE_PLACE_OF_ADDRESSES] * len(padded))
+            compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+            values = [compiled.params[name] for name in compiled.positiontup or ()]
+            names = [column.name for column in statement.selected_columns]
+            at = values.index(_IN_THE_PLACE_OF_ADDRESSES)
+            self._look_ups[len(padded)] = (str(compiled), at, values, names)
+        text, at, values, names = self._look_ups[len(padded)]
+        return LookUp(text, [*values[:at], *padded, *values[at + len(padded) :]], names)
 
     def get(self, account_id: object) -> Select[Any]:
         return self.all().where(self.accounts.c[self._mapping.columns.id] == account_id)
@@ -132,6 +152,12 @@ class Statements:
         return (
             [] if other is None else [self.passwords.c[name] == value for name, value in other.where.items()]
         )
+
+
+def _padded(addresses: Sequence[str]) -> list[str]:
+    """As long as a power of two: so there are few different statements, and drivers keep them prepared."""
+    length = 1 << (len(addresses) - 1).bit_length()
+    return [*addresses, *[addresses[-1]] * (length - len(addresses))]
 
 
 def is_there(kind: Kind, name: str) -> tuple[Executable, dict[str, str]]:

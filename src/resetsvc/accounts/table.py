@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import aiosqlite
 import structlog
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -107,6 +108,8 @@ class TableAccounts:
 
     async def _rows(self, addresses: Sequence[str]) -> Sequence[Row]:
         asked = [self._as_compared(form) for address in addresses for form in written_forms(address)]
+        if self._kind is Kind.SQLITE:
+            return await self._read_file(asked)
         return await self._read(self._statements.find(asked))
 
     async def _row(self, account_id: str) -> Row | None:
@@ -152,6 +155,17 @@ class TableAccounts:
             found = await connection.execute(statement)
             names = tuple(found.keys())
             return [dict(zip(names, row, strict=True)) for row in found]
+
+    async def _read_file(self, asked: Sequence[str]) -> list[Row]:
+        """The same rows, straight from the driver: in one turn of its thread, and with nothing compiled again.
+
+        A file answers in microseconds, so that all that stands around it shows in how fast a full queue is emptied.
+        """
+        text, values, names = self._statements.look_up(asked, self._engine.dialect)
+        async with self._engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert isinstance(driver, aiosqlite.Connection)
+            return [dict(zip(names, row, strict=True)) for row in await driver.execute_fetchall(text, values)]
 
     # ---- around it ----
 
