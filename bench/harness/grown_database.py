@@ -13,7 +13,7 @@ _DAY = 86_400.0
 def grow(path: Path, *, accounts: int = ACCOUNTS, letters: int = LETTERS) -> None:
     """Add to a prepared database what is missing to so many accounts, and so many letters that are done with.
 
-    Finished as the service would leave them: sent, their links used or expired.
+    Finished as the service would leave them: sent, their links used or expired, settled.
     """
     now = time.time()
     connection = sqlite3.connect(path, isolation_level=None)
@@ -42,11 +42,10 @@ def grow(path: Path, *, accounts: int = ACCOUNTS, letters: int = LETTERS) -> Non
         """
         WITH RECURSIVE number (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n + 1 < :wanted)
         INSERT INTO letters (id, kind, state, address, client, message_id, asked_at, due_at, deadline_at,
-                             attempts, account_id, credential, admitted_at, sent_at, finished_at, relay, reply,
+                             attempts, account_id, admitted_at, sent_at, finished_at, relay, reply,
                              link, link_at)
         SELECT printf('%012x', CAST(at * 1000 AS INTEGER)) || lower(hex(randomblob(16))), 'reset', 'sent', printf('other%07d@bench.example', n), '192.0.2.1',
-               lower(hex(randomblob(16))), at, at, at + 14400, 1, lower(hex(randomblob(16))),
-               lower(hex(randomblob(16))), at, at, at + 1, '127.0.0.1:25', '250 2.0.0 Ok',
+               lower(hex(randomblob(16))), at, at, at + 14400, 1, lower(hex(randomblob(16))), at, at, at + 1, '127.0.0.1:25', '250 2.0.0 Ok',
                iif(n % 2, 'used', 'expired'), at + 1800
         FROM (SELECT n, :now - :day - n * :day / :per_day AS at FROM number)
         """,

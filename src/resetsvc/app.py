@@ -158,6 +158,10 @@ async def open_service(
                 clock,
                 retention=settings.retention_days * 86400.0,
                 link_lifetime=float(settings.token_ttl),
+                # A letter that waited for all its time still finds the mail that answered it meanwhile.
+                settled_after=max(
+                    float(settings.token_ttl + settings.delivery_deadline), budget.seconds if budget else 0.0
+                ),
                 finish_changes=changes.finish_interrupted if accounts.elsewhere else None,
             )
             await supervisor.start()

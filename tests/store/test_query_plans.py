@@ -82,7 +82,19 @@ EVERY_DAY: dict[str, tuple[str, Statement]] = {
     "cut leases": ("letters_lease", lambda c: letters.cut_leases(c, longest=NOW, until=NOW)),
     "end old links": (
         "letters_finished",
-        lambda c: letters.end_old_links(c, after=0, until=NOW, not_yet=NOW + 60, now=NOW),
+        lambda c: letters.end_old_links(c, after=0, until=NOW, now=NOW, limit=5),
+    ),
+    "end all old links": (
+        "letters_account",
+        lambda c: letters.end_old_links(c, after=None, until=NOW, now=NOW, limit=5),
+    ),
+    "settle letters": (
+        "letters_finished",
+        lambda c: letters.settle_letters(c, after=0, until=NOW, limit=5),
+    ),
+    "settle all letters": (
+        "letters_account",
+        lambda c: letters.settle_letters(c, after=None, until=NOW, limit=5),
     ),
     "earlier letters of an account": ("letters_account", lambda c: letters.earlier_resets(c, ["1"], NOW)),
     "admit": ("letters_id", lambda c: letters.admit_letters(c, [("0", "1", "c")], now=NOW)),

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import aiosqlite
 import structlog
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -163,8 +162,7 @@ class TableAccounts:
         """
         text, values, names = self._statements.look_up(asked, self._engine.dialect)
         async with self._engine.connect() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
-            assert isinstance(driver, aiosqlite.Connection)
+            driver: Any = (await connection.get_raw_connection()).driver_connection  # aiosqlite's own
             return [dict(zip(names, row, strict=True)) for row in await driver.execute_fetchall(text, values)]
 
     # ---- around it ----

@@ -25,7 +25,10 @@ STOP_WITHIN = 15.0  # seconds until a loop that was told to stop, and did not, i
 TIDY_EVERY = 60.0  # seconds between looks for links that have run out
 FINISH_EVERY = 5.0  # seconds between looks for changes of passwords that were interrupted
 ERASE_EVERY = 3600.0  # seconds
-ERASE_SLICE = 500  # letters in one transaction: others must not wait for long
+SLICE = 500  # letters in one transaction: others must not wait for long
+
+
+OneSlice = Callable[[Connection], Awaitable[int]]
 
 
 class Supervisor:
@@ -40,6 +43,7 @@ class Supervisor:
         *,
         retention: float,
         link_lifetime: float,
+        settled_after: float,
         finish_changes: Callable[[], Awaitable[int]] | None,
     ) -> None:
         self._make_dispatcher = make_dispatcher
@@ -48,6 +52,7 @@ class Supervisor:
         self._clock = clock
         self._retention = retention
         self._link_lifetime = link_lifetime
+        self._settled_after = settled_after
         self._finish_changes = finish_changes
         self._dispatcher = make_dispatcher()
         self._running: asyncio.Task[None] | None = None
@@ -116,11 +121,14 @@ class Supervisor:
             stopping.cancel()
 
     async def _keep_tidy(self) -> None:
-        ended_until = erased_at = float("-inf")
+        ended_until: float | None = None
+        settled_until: float | None = None
+        erased_at = float("-inf")
         while not self._stopping.is_set():
             now, began = self._clock.now(), self._clock.monotonic()
             try:
                 ended_until = await self._end_old_links(now, after=ended_until)
+                settled_until = await self._settle(now, after=settled_until)
                 if began >= erased_at + ERASE_EVERY:
                     await erase(self._store, now, self._retention)
                     erased_at = began
@@ -139,14 +147,29 @@ class Supervisor:
                 log.exception("interrupted changes cannot be looked into")
             await self._pause(FINISH_EVERY)
 
-    async def _end_old_links(self, now: float, *, after: float) -> float:
+    async def _end_old_links(self, now: float, *, after: float | None) -> float:
+        def end(after: float | None, until: float) -> OneSlice:
+            return lambda unit: sql.end_old_links(unit, after=after, until=until, now=now, limit=SLICE)
+
         until = now - self._link_lifetime
-        await self._store.write(
-            lambda connection: sql.end_old_links(
-                connection, after=min(after, until), until=until, not_yet=now + CLOCK_SKEW, now=now
+        await self._in_slices(end(None if after is None else min(after, until), until))
+        # And those of before the clock was put back.
+        await self._in_slices(end(now + CLOCK_SKEW, float("inf")))
+        return until
+
+    async def _settle(self, now: float, *, after: float | None) -> float:
+        until = now - self._settled_after
+        await self._in_slices(
+            lambda unit: sql.settle_letters(
+                unit, after=None if after is None else min(after, until), until=until, limit=SLICE
             )
         )
         return until
+
+    async def _in_slices(self, work: OneSlice) -> None:
+        """Do it again until it finds less than it may do at once."""
+        while await self._store.write(work) == SLICE:
+            pass
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -171,7 +194,7 @@ async def erase(store: Store, now: float, retention: float) -> int:
         await mutes.erase_ended_mutes(unit, now)
         await changes.erase_old_changes(unit, now - retention)
         await events.erase_old_events(unit, now - retention)
-        return await sql.erase_finished(unit, now - retention, ERASE_SLICE)
+        return await sql.erase_finished(unit, now - retention, SLICE)
 
     while (slice_ := await store.unit(work, alone=False)) > 0:
         erased += slice_

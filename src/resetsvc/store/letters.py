@@ -235,7 +235,8 @@ async def earlier_resets(connection: Connection, account_ids: Sequence[str], sin
     return await connection.fetch_all(
         """
         SELECT account_id, id, state, admitted_at, sent_at FROM letters
-        WHERE account_id IN (SELECT value FROM json_each(:accounts)) AND kind = 'reset' AND admitted_at IS NOT NULL
+        WHERE account_id IN (SELECT value FROM json_each(:accounts)) AND credential IS NOT NULL
+          AND kind = 'reset' AND admitted_at IS NOT NULL
           AND (state IN ('queued', 'sending') OR (state = 'sent' AND (admitted_at > :since OR sent_at > :since)))
         """,
         {"accounts": as_json(account_ids), "since": since},
@@ -394,30 +395,65 @@ async def revoke_links(connection: Connection, account_id: str, now: float) -> N
     await connection.execute(
         """
         UPDATE letters SET link = 'revoked', link_at = :now
-        WHERE account_id = :account AND kind = 'reset' AND link IS NULL
+        WHERE account_id = :account AND credential IS NOT NULL AND kind = 'reset' AND link IS NULL
         """,
         {"account": account_id, "now": now},
     )
 
 
 async def end_old_links(
-    connection: Connection, *, after: float, until: float, not_yet: float, now: float
+    connection: Connection, *, after: float | None, until: float, now: float, limit: int
 ) -> int:
     """Write down that links have run out, so that a clock that is put back brings none of them to life.
 
-    Those of letters sent after `after` and by `until`; and, of before the clock was put back, those sent later than
-    `not_yet`.
+    Those of letters that were sent from `after` until `until`, or at any time until then; `limit` of them at most.
     """
     rows = await connection.fetch_all(
-        """
+        f"""
         UPDATE letters SET link = 'expired', link_at = :now
-        WHERE state = 'sent' AND kind = 'reset' AND link IS NULL AND finished_at IS NOT NULL
-          AND ((finished_at > :after AND finished_at <= :until) OR finished_at > :not_yet)
+        WHERE link IS NULL AND seq IN (
+            SELECT seq FROM letters
+            WHERE credential IS NOT NULL AND state = 'sent' AND kind = 'reset' AND link IS NULL AND {_finished(after)}
+            LIMIT :limit
+        )
         RETURNING seq
-        """,
-        {"after": after, "until": until, "not_yet": not_yet, "now": now},
+        """,  # noqa: S608 -- one of two conditions of this module
+        {"after": after, "until": until, "now": now, "limit": limit},
     )
     return len(rows)
+
+
+async def settle_letters(connection: Connection, *, after: float | None, until: float, limit: int) -> int:
+    """Forget the credential of letters that nobody asks about by their account any more: no link of theirs can be used.
+
+    Those that were finished from `after` until `until`, or at any time until then; `limit` of them at most. Only with
+    a credential is a letter in the index by account, which so holds those of some hours and not of months: a new one
+    would else meet another page of it each time.
+    """
+    rows = await connection.fetch_all(
+        f"""
+        UPDATE letters SET credential = NULL
+        WHERE credential IS NOT NULL AND seq IN (
+            SELECT seq FROM letters
+            WHERE credential IS NOT NULL AND (link IS NOT NULL OR state = 'dropped') AND {_finished(after)}
+            LIMIT :limit
+        )
+        RETURNING seq
+        """,  # noqa: S608 -- one of two conditions of this module
+        {"after": after, "until": until, "limit": limit},
+    )
+    return len(rows)
+
+
+def _finished(after: float | None) -> str:
+    """The time in which letters were finished, and the index that finds them.
+
+    From the beginning, by the one of letters with a credential: the one by time holds all that are kept, and would be
+    read from its beginning at each start.
+    """
+    if after is None:
+        return "finished_at <= :until ORDER BY account_id"
+    return "finished_at >= :after AND finished_at <= :until ORDER BY finished_at"
 
 
 async def drop_waiting_resets(connection: Connection, account_id: str, reason: str, now: float) -> None:
@@ -425,7 +461,7 @@ async def drop_waiting_resets(connection: Connection, account_id: str, reason: s
     await connection.execute(
         """
         UPDATE letters SET state = 'dropped', reason = :reason, finished_at = :now, lease_owner = NULL, lease_until = NULL
-        WHERE account_id = :account AND kind = 'reset' AND state IN ('queued', 'sending')
+        WHERE account_id = :account AND credential IS NOT NULL AND kind = 'reset' AND state IN ('queued', 'sending')
         """,
         {"account": account_id, "reason": reason, "now": now},
     )
