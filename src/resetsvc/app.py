@@ -21,8 +21,9 @@ from resetsvc.clock import Clock
 from resetsvc.compose.composer import Composer
 from resetsvc.confirm import Confirm
 from resetsvc.database_time import clock_of
-from resetsvc.dispatch.dispatcher import LEASE, Dispatcher
+from resetsvc.dispatch.dispatcher import Dispatcher
 from resetsvc.dispatch.gatekeeper import Gatekeeper
+from resetsvc.dispatch.leases import LEASE
 from resetsvc.dispatch.outcomes import Outcome
 from resetsvc.dispatch.supervisor import Supervisor
 from resetsvc.errors import CannotStore, ResetError, SetupError

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from resetsvc.audit import Event
-from resetsvc.dispatch.dispatcher import LEASE
+from resetsvc.dispatch.leases import LEASE
 from resetsvc.dispatch.supervisor import erase
 from resetsvc.errors import CannotStore
 from resetsvc.testing import HandClock
