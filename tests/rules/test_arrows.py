@@ -251,7 +251,7 @@ def _names_imported(module: Module) -> set[str]:
 
 
 READS_THE_ENVIRONMENT = {
-    "resetsvc.settings": "the only reader",
+    "resetsvc.settings.sources": "the only reader",
     "resetsvc.dev.run": "asks which settings were given, to leave those alone that have a default of their own there",
 }
 READS_THE_TIME = {
