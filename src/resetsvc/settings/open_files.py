@@ -50,8 +50,15 @@ def _is_secret(name: str, value: object) -> bool:
     url = str(described.get("url", ""))
     hashes = described.get("hash")
     return (
-        bool(urlsplit(url).password)
+        _has_password(url)
         or "password=" in url
         or "secret" in described
         or (isinstance(hashes, dict) and any(name in hashes for name in SECRETS))
     )
+
+
+def _has_password(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).password)
+    except ValueError:  # `https://[`: what cannot be read may hold one
+        return True
