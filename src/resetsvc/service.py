@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from jinja2 import TemplateError
@@ -20,10 +21,11 @@ from resetsvc.dispatch.dispatcher import Dispatcher
 from resetsvc.dispatch.gatekeeper import Gatekeeper
 from resetsvc.dispatch.leases import LEASE
 from resetsvc.dispatch.outcomes import Outcome
-from resetsvc.dispatch.supervisor import Supervisor
+from resetsvc.dispatch.supervisor import Chore, Supervisor
 from resetsvc.errors import SetupError
 from resetsvc.events import Events
 from resetsvc.events.poster import posting
+from resetsvc.housekeeping import keep_finishing, keep_tidy
 from resetsvc.i18n import Languages
 from resetsvc.intake import Intake
 from resetsvc.letters import short_id
@@ -118,6 +120,11 @@ async def open_service(
             limit = settings.account_limit
             budget = None if limit is None else Budget(limit.amount, limit.get_expiry())
             gatekeeper = Gatekeeper(store, accounts, clock, budget)
+            retention, link_lifetime = settings.retention_days * 86400.0, float(settings.token_ttl)
+            tidying = partial(keep_tidy, store, clock, retention=retention, link_lifetime=link_lifetime)
+            chores: list[Chore] = [tidying]
+            if accounts.elsewhere:
+                chores.append(partial(keep_finishing, changes.finish_interrupted))
             supervisor = Supervisor(
                 lambda: Dispatcher(
                     store,
@@ -130,12 +137,9 @@ async def open_service(
                     on_outcome=on_outcome,
                     on_ended=None if events is None else events.on_ended,
                 ),
-                store,
                 outbox,
                 clock,
-                retention=settings.retention_days * 86400.0,
-                link_lifetime=float(settings.token_ttl),
-                finish_changes=changes.finish_interrupted if accounts.elsewhere else None,
+                chores,
             )
             await supervisor.start()
             stack.push_async_callback(supervisor.stop)

@@ -7,8 +7,8 @@ import pytest
 
 from resetsvc.audit import Event
 from resetsvc.dispatch.leases import LEASE
-from resetsvc.dispatch.supervisor import erase
 from resetsvc.errors import CannotStore
+from resetsvc.housekeeping import erase
 from resetsvc.testing import HandClock
 from tests.flow.conftest import ANN, NEW_PASSWORD, OLD_PASSWORD, RememberedAccounts, Running, Start, until
 
