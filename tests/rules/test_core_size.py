@@ -37,7 +37,6 @@ LONGEST_FILE = 300
 LONGER_FILES = {
     "store/letters.py": "all SQL on the letters: short functions in the order of a letter's life",
     "web/openapi.py": "a document, written as Python",
-    "relay/relay.py": "lanes, and whether they lead anywhere: neither can be decided without the other",
 }
 
 

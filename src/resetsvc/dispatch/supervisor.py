@@ -22,7 +22,7 @@ Chore = Callable[[asyncio.Event], Coroutine[None, None, None]]
 
 
 class Supervisor:
-    """Enter it and letters are delivered; leave it and they are in order for whoever comes next."""
+    """Start it and letters are delivered; stop it and they are in order for whoever comes next."""
 
     def __init__(
         self, make_dispatcher: Callable[[], Dispatcher], outbox: Outbox, clock: Clock, chores: Sequence[Chore]
