@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from resetsvc.app import open_service
+from resetsvc.service import open_service
 from resetsvc.settings import load_settings
 
 _AT_ONCE = 500

@@ -33,11 +33,12 @@ from quart import Quart
 from quart.typing import TestClientProtocol as Client
 
 from resetsvc.accounts.builtin import BuiltinAccounts
-from resetsvc.app import Service, create_app
+from resetsvc.app import create_app
 from resetsvc.clock import Clock, new_id
 from resetsvc.relay.conversation import Envelope
 from resetsvc.relay.relays import RelayStatus
 from resetsvc.relay.verdict import Attempt, Verdict
+from resetsvc.service import Service
 from resetsvc.settings import TEST_KEY, Settings
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from quart.typing import TestClientProtocol as Client
 
-from resetsvc.app import Service, create_app
+from resetsvc.app import create_app
+from resetsvc.service import Service
 from resetsvc.settings import Settings
 from resetsvc.testing import Mailbox, make_settings
 from tests.accounts.conftest import HASH, MAPPING, OLD

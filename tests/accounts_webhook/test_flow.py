@@ -14,9 +14,10 @@ from quart.typing import TestClientProtocol as Client
 from structlog.testing import capture_logs
 
 from resetsvc.accounts.webhook import FAILED, WebhookAccounts
-from resetsvc.app import Service, create_app
+from resetsvc.app import create_app
 from resetsvc.clock import Clock
-from resetsvc.dispatch.dispatcher import LEASE
+from resetsvc.dispatch.leases import LEASE
+from resetsvc.service import Service
 from resetsvc.testing import CaughtMail, Mailbox, make_settings
 from tests.accounts_webhook.conftest import Connect
 from tests.accounts_webhook.test_questions import ANN, BOB, NEW_PASSWORD, OLD_PASSWORD

@@ -15,8 +15,9 @@ from typing import Any
 from quart import Quart, Response, request
 
 from resetsvc.accounts.builtin import BuiltinAccounts
-from resetsvc.app import Service, create_app
+from resetsvc.app import create_app
 from resetsvc.server import read_config, serve_app
+from resetsvc.service import Service
 from resetsvc.testing import CaughtMail, make_settings
 from tests.support.relay_on_order import AcceptedMail, RelayOnOrder
 

@@ -9,8 +9,9 @@ import click
 import structlog
 
 from resetsvc import server
-from resetsvc.app import Service, create_app, open_service
+from resetsvc.app import create_app
 from resetsvc.logs import set_up_logging
+from resetsvc.service import Service, open_service
 from resetsvc.settings import load_settings
 from tests.faults.mutants import MUTANTS, Mutant
 

@@ -8,12 +8,12 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from resetsvc.app import Service
 from resetsvc.clock import Clock
 from resetsvc.intake import Intake
 from resetsvc.relay.conversation import Envelope
 from resetsvc.relay.relays import Outbox, Relays, RelayStatus
 from resetsvc.relay.verdict import Attempt, Verdict
+from resetsvc.service import Service
 from resetsvc.settings import Settings
 from resetsvc.web.parts import Parts
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from resetsvc import create_app
-from resetsvc.dispatch.dispatcher import LEASE
+from resetsvc.dispatch.leases import LEASE
 from resetsvc.store import schema
 from resetsvc.store.address import ANSWER_TIMEOUT, CONNECT_TIMEOUT
 from resetsvc.testing import Mailbox, make_settings

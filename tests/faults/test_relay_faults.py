@@ -18,7 +18,8 @@ from quart.typing import TestClientProtocol as Client
 from structlog.testing import capture_logs
 
 from resetsvc.accounts.builtin import BuiltinAccounts
-from resetsvc.app import Service, create_app
+from resetsvc.app import create_app
+from resetsvc.service import Service
 from resetsvc.store import accounts as sql_accounts
 from resetsvc.store import letters as sql
 from resetsvc.store.connection import Connection

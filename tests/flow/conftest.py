@@ -16,9 +16,9 @@ from quart.typing import TestClientProtocol as Client
 from resetsvc import create_app
 from resetsvc.accounts import Account
 from resetsvc.accounts.builtin import BuiltinAccounts
-from resetsvc.app import Service
 from resetsvc.clock import Clock
 from resetsvc.errors import CannotStore
+from resetsvc.service import Service
 from resetsvc.settings import Settings
 from resetsvc.store.connection import Connection, Row
 from resetsvc.testing import CaughtMail, HandClock, Mailbox, make_settings

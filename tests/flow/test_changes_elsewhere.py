@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from resetsvc.audit import Event
-from resetsvc.dispatch.dispatcher import LEASE
-from resetsvc.dispatch.supervisor import erase
+from resetsvc.dispatch.leases import LEASE
 from resetsvc.errors import CannotStore
+from resetsvc.housekeeping import erase
 from resetsvc.testing import HandClock
 from tests.flow.conftest import ANN, NEW_PASSWORD, OLD_PASSWORD, RememberedAccounts, Running, Start, until
 

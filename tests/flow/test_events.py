@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 
 from resetsvc.audit import Event
-from resetsvc.dispatch.supervisor import erase
 from resetsvc.errors import CannotStore
 from resetsvc.events import DEADLINE, Events
 from resetsvc.events import poster as posting
+from resetsvc.housekeeping import erase
 from resetsvc.relay.verdict import Attempt, Verdict
 from resetsvc.store import events as sql
 from resetsvc.store.connection import Connection

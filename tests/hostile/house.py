@@ -17,8 +17,9 @@ from structlog.testing import LogCapture
 from resetsvc import server
 from resetsvc.accounts.builtin import BuiltinAccounts
 from resetsvc.addresses import parse_address
-from resetsvc.app import Service, create_app
+from resetsvc.app import create_app
 from resetsvc.errors import LinkDoesNotWork
+from resetsvc.service import Service
 from resetsvc.testing import CaughtMail, Mailbox, make_settings
 from tests.hostile.wire import Answer, Connection, one_answer
 

@@ -14,8 +14,9 @@ from quart import Quart
 from quart.typing import TestClientProtocol as Client
 
 from resetsvc.accounts.builtin import BuiltinAccounts
-from resetsvc.app import Service, create_app
+from resetsvc.app import create_app
 from resetsvc.relay.relays import Relays
+from resetsvc.service import Service
 from resetsvc.store import letters as sql
 from resetsvc.testing import HandClock, make_settings
 from tests.mail.senders import AT_ONCE, PATIENT, SOON

@@ -2,7 +2,7 @@
 
 import pytest
 
-from resetsvc.relay.relay import IDLE_SECONDS
+from resetsvc.relay.lanes import IDLE_SECONDS
 from resetsvc.relay.verdict import Verdict
 from tests.mail.senders import HandTime, all_lanes_open, commands, sending_to
 from tests.support.relay_on_order import Fault, RelayOnOrder

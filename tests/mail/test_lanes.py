@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from resetsvc.relay.relay import CEILING_SECONDS
+from resetsvc.relay.lanes import CEILING_SECONDS
 from resetsvc.relay.verdict import Verdict
 from tests.mail.senders import IMPATIENT, HandTime, all_lanes_open, commands, sending_to
 from tests.support.relay_on_order import Fault, RelayOnOrder

@@ -35,7 +35,8 @@ def assert_is_command(words: list[str]) -> None:
     program, name, *options = words
     assert program.endswith("resetsvc")
     command = main.commands[name]
-    with click.Context(command) as context:
+    # With its parent: a command keeps the names of its help option from the first context that it sees.
+    with click.Context(command, parent=click.Context(main, **main.context_settings)) as context:
         command.make_parser(context).parse_args(list(options))
 
 

@@ -13,7 +13,8 @@ from quart.typing import TestClientProtocol as Client
 
 from resetsvc.accounts import Account
 from resetsvc.accounts.builtin import BuiltinAccounts
-from resetsvc.app import Service, create_app
+from resetsvc.app import create_app
+from resetsvc.service import Service
 from resetsvc.settings import Settings
 from resetsvc.testing import Mailbox, make_settings
 from resetsvc.tokens import Tokens

@@ -10,10 +10,11 @@ import click
 
 from resetsvc import server
 from resetsvc.accounts import Accounts
-from resetsvc.app import Service, create_app
+from resetsvc.app import create_app
 from resetsvc.clock import new_id
 from resetsvc.intake import Intake
 from resetsvc.logs import set_up_logging
+from resetsvc.service import Service
 from resetsvc.settings import load_settings
 
 

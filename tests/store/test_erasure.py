@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from resetsvc.dispatch.supervisor import erase
+from resetsvc.housekeeping import erase
 from resetsvc.store import letters as sql
 from resetsvc.store import mutes
 from resetsvc.store.database import Store

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from resetsvc.app import Service, create_app
+from resetsvc import housekeeping
+from resetsvc.app import create_app
 from resetsvc.clock import Clock
-from resetsvc.dispatch import supervisor
 from resetsvc.letters import Kind
+from resetsvc.service import Service
 from resetsvc.store import letters as sql
 from resetsvc.store.database import Store
 from resetsvc.testing import Mailbox, make_settings
@@ -96,7 +97,7 @@ async def test_a_service_that_starts_does_both_slice_by_slice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that is old, though nothing tells it how far the process before it came."""
-    monkeypatch.setattr(supervisor, "SLICE", 2)
+    monkeypatch.setattr(housekeeping, "SLICE", 2)
     settings = make_settings(tmp_path)
     store = Store(settings.database_url)
     await store.open()

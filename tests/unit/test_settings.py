@@ -676,3 +676,19 @@ def test_a_file_that_others_can_read_is_told_together_with_all_that_is_wrong(
     told = problems()
     assert [problem.split()[1] for problem in told] == ["needs", "stands", "should"]
     assert "hunter" not in str(told)
+
+
+@pytest.mark.parametrize("kind", [".env", "toml"])
+def test_an_address_of_accounts_that_is_none_is_one_more_problem_and_not_an_error(
+    kind: str, environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It might hold a password, as far as anybody can tell."""
+    file = key_file(kind, tmp_path, monkeypatch, environment, accounts_url="https://ann:hunter2@[::1")
+    file.chmod(0o644)
+    open_to_others = problems()
+    file.chmod(0o600)
+    closed = problems()
+    assert closed
+    assert "hunter2" not in str(open_to_others)
+    (more,) = set(open_to_others) - set(closed)
+    assert more.startswith("RESETSVC_ACCOUNTS_URL stands in ")

@@ -14,12 +14,13 @@ from hypercorn.config import Config
 
 from resetsvc import server
 from resetsvc.accounts.builtin import BuiltinAccounts
-from resetsvc.app import Service, create_app
+from resetsvc.app import create_app
 from resetsvc.dev.catcher import catcher
 from resetsvc.dev.caught_mails import CaughtMails
 from resetsvc.dev.mailbox import create_mailbox
 from resetsvc.errors import SetupError
 from resetsvc.logs import set_up_logging
+from resetsvc.service import Service
 from resetsvc.settings import Settings, load_settings
 
 HOST = "127.0.0.1"

@@ -10,6 +10,7 @@ from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
 
 POSTPONED_FOR = 10.0  # seconds, give or take a half
+POISON_TRIES = 3  # unexpected errors with one letter before it is set aside
 
 # Told which letters have come to their end, in the unit of work that puts this on record.
 OnEnded = Callable[[Connection, Sequence[str]], Awaitable[None]]
@@ -23,6 +24,17 @@ class Outcome:
     attempt: Attempt
     at: float
     chance: float  # for the jitter of its next attempt
+
+
+def poisoned(letter: ClaimedLetter, error: Exception) -> Attempt:
+    """An error that no letter should cause: tried a few times, then set aside so that it harms no other."""
+    verdict = Verdict.FAILED if letter.attempts + 1 >= POISON_TRIES else Verdict.RETRY
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f"{frame.tb_frame.f_code.co_name}:{frame.tb_lineno}" if frame else "?"
+    # The type and the place, never the message: that may hold the link.
+    return Attempt(verdict, "none", None, f"internal error: {type(error).__name__} in {where}")
 
 
 async def record_outcomes(

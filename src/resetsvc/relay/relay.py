@@ -1,12 +1,9 @@
-"""One relay: a bounded set of lanes that are kept open and used again, and whether it is up.
+"""One relay: hands letters over to it, and knows whether it is up.
 
 A relay that cannot be reached is probed by a task of its own, without a letter; no letter waits on it meanwhile.
 """
 
 import asyncio
-import contextlib
-import ssl
-from collections import deque
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -14,56 +11,41 @@ import structlog
 from resetsvc.clock import Clock
 from resetsvc.relay.conversation import Conversation, Envelope
 from resetsvc.relay.destinations import Destinations
-from resetsvc.relay.lane import CannotOpen, open_lane
+from resetsvc.relay.lane import CannotOpen
+from resetsvc.relay.lanes import Lanes
 from resetsvc.relay.understudy import Understudy
-from resetsvc.relay.url import RelayAddress
 from resetsvc.relay.verdict import Attempt, Verdict
 
 log = structlog.stdlib.get_logger("resetsvc.relay")
 
 PROBE_PAUSES = (1.0, 2.0, 4.0)  # seconds; the last one from then on, so that traffic is back within 5 s
 OUR_FAULT_PAUSE = 30.0  # a log-in that is refused is not tried so often that the relay locks us out
-CEILING_SECONDS = 60.0  # how long we do with the lanes that a relay gave us before we ask for more
 SILENT_AFTER = 2.0  # seconds without a word, at least, after which the next relay takes what comes
 SILENT_FACTOR = 5.0  # and at least so many times what a letter usually takes
-IDLE_SECONDS = 20.0  # a lane unused for so long is closed: relays close them too, without telling
-LEAVE_SECONDS = 2.0  # for the answer to QUIT
 
 
 class Relay:
-    """Hands letters over to one relay. Enter it to use it; leaving closes its lanes."""
+    """Hands letters over to one relay, until it is closed."""
 
     def __init__(
         self,
-        address: RelayAddress,
+        lanes: Lanes,
         *,
-        connections: int,
-        timeout: float,
-        tls: ssl.SSLContext,
         clock: Clock,
         destinations: Destinations,
         on_up: Callable[[], None],
-        probe_pauses: Sequence[float] = PROBE_PAUSES,
-        our_fault_pause: float = OUR_FAULT_PAUSE,
+        probe_pauses: Sequence[float],
+        our_fault_pause: float,
     ) -> None:
-        self.name = address.name
-        self.up = True
+        self.name = lanes.relay
         self.destinations = destinations  # which domains it has an answer for
-        self._address = address
-        self._connections = connections
-        self._timeout = timeout
-        self._tls = tls
+        self.up = True
+        self.why_down: Attempt | None = None
+        self._lanes = lanes
         self._clock = clock
         self._on_up = on_up
         self._probe_pauses = probe_pauses
         self._our_fault_pause = our_fault_pause
-        self._idle: list[tuple[Conversation, float]] = []
-        self._open = 0  # also those that are being opened, and those that we take leave on
-        self._opening = 0
-        self._waiters: deque[asyncio.Future[None]] = deque()
-        # Fewer for a minute where the relay takes fewer connections than we may open.
-        self._ceiling = connections
-        self._ceiling_until = 0.0
         self._strikes = 0  # letters in a row that ended without a word from the relay
         self._on_trial = False  # up again, but no letter has been taken since: one lane until then
         self._under_way = 0  # letters that are in a lane, or wait for one
@@ -71,21 +53,19 @@ class Relay:
         self._last_start_at = float("-inf")
         self._probes = 0  # since it was last up for good
         self._probe: asyncio.Task[None] | None = None
-        self._leaving: set[asyncio.Task[None]] = set()
         self._pace = 0.0  # smoothed seconds that a lane needs for one letter
-        self.why_down: Attempt | None = None
         self._understudy = Understudy(clock.chance)
 
     @property
-    def lanes(self) -> int:
+    def capacity(self) -> int:
         """How many letters it takes at the same time."""
         if not self.up:
             return 0
-        return 1 if self._on_trial else self._ceiling
+        return 1 if self._on_trial else self._lanes.ceiling
 
     @property
     def open_lanes(self) -> int:
-        return self._open
+        return self._lanes.open
 
     @property
     def on_trial(self) -> bool:
@@ -100,18 +80,13 @@ class Relay:
     @property
     def worth_a_try(self) -> bool:
         """It says nothing, but perhaps only about the letters that it has: one more may ask, now and then."""
-        has_a_lane = self._open - len(self._idle) < self.lanes
+        has_a_lane = self._lanes.open - self._lanes.idle < self.capacity
         return has_a_lane and self._clock.monotonic() - self._last_start_at >= SILENT_AFTER
-
-    def let_go_if_silent(self) -> None:
-        """Let those that wait for a lane look for another relay."""
-        if self.silent:
-            self._wake_all()
 
     @property
     def trial_under_way(self) -> bool:
         """It is on trial and a letter is in it: whoever comes now would wait until that one ends."""
-        return self.on_trial and self._open > len(self._idle)
+        return self.on_trial and self._lanes.open > self._lanes.idle
 
     @property
     def letters_ahead(self) -> int:
@@ -121,7 +96,7 @@ class Relay:
         """
         if not self._pace or self._on_trial:
             return 0
-        return min(30 * self._connections, int(self.lanes * 0.25 / self._pace))
+        return min(30 * self._lanes.most, int(self.capacity * 0.25 / self._pace))
 
     async def hand_over(
         self,
@@ -158,17 +133,17 @@ class Relay:
             try:
                 lane, used_before = await self._take_lane(stand_in)
             except CannotOpen as error:
-                return Attempt(error.verdict, self.name, error.code, error.reply)
+                return self._failed(error)
             began = self._clock.monotonic()
             try:
                 outcome = await lane.hand_over(compose(), may_send)
             finally:
-                self._give_back(lane)
+                self._lanes.give_back(lane, keep=self.up)
             attempt = Attempt(outcome.verdict, self.name, outcome.code, outcome.reply)
             if attempt.verdict is Verdict.RELAY_DOWN and used_before:
                 # The relay had closed this lane while it was idle: not the letter's misfortune. The other idle ones
                 # are older; tried one after the other they would cost the letter a time-out each.
-                self._close_idle()
+                self._lanes.close_idle()
                 continue
             if attempt.verdict is Verdict.SENT:
                 seconds = self._clock.monotonic() - began
@@ -177,61 +152,14 @@ class Relay:
             self._learn(attempt)
             return attempt
 
-    async def rehearse(self, compose: Callable[[], Envelope]) -> None:
-        """Do all the work of handing a letter over, and hand nothing over. Raises only what `compose` raises.
-
-        Opens a lane where none is open, as a letter would. But it takes none that a letter could have, and a lane does
-        not count as used: the relay hears nothing, and may close it.
-        """
-        if not self._idle and not self._open < self.lanes:
-            return  # it is busy: one letter more or less does not show
-        if not self._idle:
-            try:
-                lane = await self._open_one()
-            except CannotOpen:
-                return
-            if lane is not None:
-                self._give_back(lane)
-        await self._understudy.take(compose)
-
-    async def close(self) -> None:
-        """Stop probing, take leave on all idle lanes."""
-        self.up = False
-        if self._probe is not None:
-            self._probe.cancel()
-            await asyncio.wait({self._probe})
-        self._wake_all()
-        self._understudy.close()
-        for lane, _ in self._idle:
-            self._take_leave(lane)
-        self._idle.clear()
-        await asyncio.gather(*self._leaving)
-
-    def close_idle_lanes(self) -> None:
-        """Take leave on the lanes that nobody needed for a while, without waiting for the relay's answer."""
-        if self._ceiling < self._connections and self._clock.monotonic() >= self._ceiling_until:
-            self._ceiling = self._connections
-            self._wake_all()
-        limit = self._clock.monotonic() - IDLE_SECONDS
-        tired = [lane for lane, since in self._idle if since < limit or not lane.usable]
-        self._idle = [(lane, since) for lane, since in self._idle if lane not in tired]
-        for lane in tired:
-            self._take_leave(lane)
-
-    # ---- lanes ----
-
     async def _take_lane(self, stand_in: Callable[[], bool]) -> tuple[Conversation, bool]:
         """A usable lane, and whether it has been used before."""
         while True:
             if not self.up:
                 raise CannotOpen(Verdict.RELAY_DOWN, None, "the relay is down")
-            while self._idle:
-                lane, _ = self._idle.pop()  # the last one used: the others may grow old and close
-                if lane.usable:
-                    return lane, True
-                lane.close()
-                self._open -= 1
-            if self._open < self.lanes:
+            if (used := self._lanes.take_idle()) is not None:
+                return used, True
+            if self._lanes.open < self.capacity:
                 opened = await self._open_one()
                 if opened is not None:
                     self._last_word_at = self._clock.monotonic()
@@ -239,79 +167,55 @@ class Relay:
                 continue
             if self.silent and stand_in():
                 raise CannotOpen(Verdict.RELAY_DOWN, None, "the relay says nothing")
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter.cancelled():
-                    with contextlib.suppress(ValueError):
-                        self._waiters.remove(waiter)
-                else:
-                    self._wake_one()  # it was woken and will not come: the next one has to hear it
-                raise
+            await self._lanes.wait()
 
     async def _open_one(self) -> Conversation | None:
         """A new lane; None where the relay takes no more of them but serves those it has."""
-        self._open += 1
-        self._opening += 1
         try:
-            return await open_lane(self._address, timeout=self._timeout, tls=self._tls)
+            return await self._lanes.open_another()
         except CannotOpen as error:
-            self._open -= 1
-            if self._open > 0 and self.up and error.verdict is not Verdict.OUR_FAULT:
-                self._ceiling = self._open
-                self._ceiling_until = self._clock.monotonic() + CEILING_SECONDS
-                if self._open >= self._opening:  # not only lanes that are about to fail as well
-                    log.warning(
-                        "relay takes no more connections", relay=self.name, open=self._open, reply=error.reply
-                    )
+            if self._lanes.open > 0 and self.up and error.verdict is not Verdict.OUR_FAULT:
+                self._lanes.do_with_these(error)
                 return None
-            self._go_down(Attempt(error.verdict, self.name, error.code, error.reply))
+            self._go_down(self._failed(error))
             raise
-        except BaseException:
-            self._open -= 1
-            self._wake_one()
-            raise
-        finally:
-            self._opening -= 1
 
-    def _give_back(self, lane: Conversation) -> None:
-        if lane.usable and self.up:
-            self._idle.append((lane, self._clock.monotonic()))
-        else:
-            lane.close()
-            self._open -= 1
-        self._wake_one()
+    def _failed(self, error: CannotOpen) -> Attempt:
+        return Attempt(error.verdict, self.name, error.code, error.reply)
 
-    def _close_idle(self) -> None:
-        for lane, _ in self._idle:
-            lane.close()
-        self._open -= len(self._idle)
-        self._idle.clear()
+    async def rehearse(self, compose: Callable[[], Envelope]) -> None:
+        """Do all the work of handing a letter over, and hand nothing over. Raises only what `compose` raises.
 
-    def _take_leave(self, lane: Conversation) -> None:
-        leave = asyncio.create_task(self._leave(lane), name=f"leave {self.name}")
-        self._leaving.add(leave)
-        leave.add_done_callback(self._leaving.discard)
-
-    async def _leave(self, lane: Conversation) -> None:
-        try:
-            await lane.quit(LEAVE_SECONDS)
-        finally:
-            self._open -= 1  # only now: the relay counts it until then
-            self._wake_one()
-
-    def _wake_one(self) -> None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+        Opens a lane where none is open, as a letter would. But it takes none that a letter could have, and a lane does
+        not count as used: the relay hears nothing, and may close it.
+        """
+        if not self._lanes.idle and self._lanes.open >= self.capacity:
+            return  # it is busy: one letter more or less does not show
+        if not self._lanes.idle:
+            try:
+                lane = await self._open_one()
+            except CannotOpen:
                 return
+            if lane is not None:
+                self._lanes.give_back(lane, keep=self.up)
+        await self._understudy.take(compose)
 
-    def _wake_all(self) -> None:
-        while self._waiters:
-            self._wake_one()
+    def tend(self) -> None:
+        """Called about once a second: close lanes that nobody needs, and let go who waits for a relay that says nothing."""
+        self._lanes.raise_ceiling_in_time()
+        self._lanes.leave_unused()
+        if self.silent:
+            self._lanes.wake_all()  # those that wait for a lane look for another relay
+
+    async def close(self) -> None:
+        """Stop probing, take leave on all idle lanes."""
+        self.up = False
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.wait({self._probe})
+        self._lanes.wake_all()
+        self._understudy.close()
+        await self._lanes.leave_all()
 
     # ---- up or down ----
 
@@ -324,10 +228,10 @@ class Relay:
             if self.on_trial:
                 self._on_trial = False
                 log.info("relay up", relay=self.name, probes=self._probes)
-                self._wake_all()
+                self._lanes.wake_all()
         elif attempt.verdict is Verdict.RETRY:
             self._strikes += 1
-            if self.on_trial or self._strikes >= self._connections:
+            if self.on_trial or self._strikes >= self._lanes.most:
                 self._go_down(attempt)
 
     def _go_down(self, attempt: Attempt) -> None:
@@ -336,7 +240,7 @@ class Relay:
         self.up = False
         self.why_down = attempt
         self._strikes = 0
-        self._ceiling = self._connections  # that it took fewer was perhaps the beginning of this
+        self._lanes.ceiling = self._lanes.most  # that it took fewer was perhaps the beginning of this
         if not self._on_trial:  # else it is the same outage, that was told of
             self._probes = 0
             log.error(
@@ -345,8 +249,8 @@ class Relay:
                 code=attempt.code,
                 reply=attempt.reply,
             )
-        self._close_idle()
-        self._wake_all()
+        self._lanes.close_idle()
+        self._lanes.wake_all()
         self._probe = asyncio.create_task(
             self._probe_until_up(attempt.verdict is Verdict.OUR_FAULT), name=f"probe {self.name}"
         )
@@ -356,20 +260,18 @@ class Relay:
             step = min(self._probes, len(self._probe_pauses) - 1)
             pause = self._our_fault_pause if our_fault else self._probe_pauses[step]
             await asyncio.sleep(pause * (0.9 + 0.2 * self._clock.chance()))
-            if self._open >= self._connections:
+            if self._lanes.open >= self._lanes.most:
                 continue  # lanes that hang still count: never more connections than are allowed
             self._probes += 1
             try:
-                lane = await open_lane(self._address, timeout=self._timeout, tls=self._tls)
+                await self._lanes.open_ready()
             except CannotOpen as error:
                 our_fault = error.verdict is Verdict.OUR_FAULT
-                self.why_down = Attempt(error.verdict, self.name, error.code, error.reply)
+                self.why_down = self._failed(error)
                 continue
-            self._open += 1
-            self._idle.append((lane, self._clock.monotonic()))
             self._on_trial = True
             self.up = True
             self.why_down = None
-            self._wake_all()
+            self._lanes.wake_all()
             self._on_up()
             return

@@ -3,11 +3,14 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from resetsvc.clock import Clock
 from resetsvc.relay.conversation import Envelope
 from resetsvc.relay.destinations import WAITING_ROOM, Destinations
+from resetsvc.relay.lane import open_lane
+from resetsvc.relay.lanes import Lanes
 from resetsvc.relay.relay import OUR_FAULT_PAUSE, PROBE_PAUSES, Relay
 from resetsvc.relay.url import RelayAddress
 from resetsvc.relay.verdict import Attempt, Verdict
@@ -78,13 +81,10 @@ class Relays:
     ) -> None:
         self._on_room: Callable[[], None] = lambda: None
         # One context for all lanes: reading the system's certificates costs 37 ms.
-        tls = tls or ssl.create_default_context()
+        opening = partial(open_lane, timeout=timeout, tls=tls or ssl.create_default_context())
         self._relays = [
             Relay(
-                address,
-                connections=connections,
-                timeout=timeout,
-                tls=tls,
+                Lanes(address.name, partial(opening, address), most=connections, clock=clock),
                 clock=clock,
                 destinations=destinations(clock, connections),
                 on_up=lambda: self._on_room(),
@@ -101,7 +101,7 @@ class Relays:
         room = sum(min(relay.destinations.waiting, WAITING_ROOM) for relay in self._relays)
         for relay in self._relays:
             if relay.up:
-                room += relay.lanes + relay.letters_ahead
+                room += relay.capacity + relay.letters_ahead
                 if not relay.on_trial and not relay.silent:
                     break
         return room
@@ -142,8 +142,7 @@ class Relays:
 
     async def tend(self) -> None:
         for relay in self._relays:
-            relay.close_idle_lanes()
-            relay.let_go_if_silent()
+            relay.tend()
 
     async def close(self) -> None:
         await asyncio.gather(*(relay.close() for relay in self._relays))

@@ -2,11 +2,10 @@
 
 from quart import Blueprint, Response
 
-from resetsvc.errors import LinkDoesNotWork
 from resetsvc.web.body import read_fields
 from resetsvc.web.client import client
 from resetsvc.web.parts import parts
-from resetsvc.web.replies import answer, error_answer
+from resetsvc.web.replies import answer
 
 cancel = Blueprint("cancel", __name__)
 
@@ -38,9 +37,3 @@ async def stop(token: str) -> Response:
         page="cancelled",
         muted=mute,
     )
-
-
-@cancel.errorhandler(LinkDoesNotWork)
-async def link_does_not_work(error: LinkDoesNotWork) -> Response:
-    parts().trail.note_refused_link(error, client())
-    return error_answer(error, "link_dead")

@@ -2,7 +2,7 @@
 
 from quart import Blueprint, Response
 
-from resetsvc.errors import LinkDoesNotWork, PasswordRefused, Reason
+from resetsvc.errors import PasswordRefused, Reason
 from resetsvc.i18n import reason_sentences
 from resetsvc.links import OpenLink
 from resetsvc.passwords.policy import MAX_LENGTH
@@ -49,12 +49,6 @@ async def change(token: str) -> Response:
         sentences = reason_sentences(refused.reasons, catalog)
         return error_answer(refused, "new_password", **_form_context(token, opened, sentences))
     return answer(200, text="Your password was changed.\n", body={"status": "changed"}, page="done")
-
-
-@confirm.errorhandler(LinkDoesNotWork)
-async def link_does_not_work(error: LinkDoesNotWork) -> Response:
-    parts().trail.note_refused_link(error, client())
-    return error_answer(error, "link_dead")
 
 
 def _form_context(token: str, opened: OpenLink, reasons: list[str]) -> dict[str, object]:

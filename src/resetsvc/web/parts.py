@@ -11,17 +11,10 @@ from resetsvc.intake import Intake
 from resetsvc.limits import ClientLimits
 from resetsvc.links import Links
 from resetsvc.metrics import Metrics
+from resetsvc.readiness import Readiness
 from resetsvc.settings import Settings
 from resetsvc.trail import Trail
 from resetsvc.web.pages import Pages
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """What keeps the service from its work, by the name of the part, and what the operator should know besides."""
-
-    problems: dict[str, str]
-    warnings: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
