@@ -20,6 +20,16 @@ class Rights:
     deletes: bool = False
     if_exists: bool = True
 
+    def __or__(self, other: "Rights") -> "Rights":
+        """Both together, where one table is named in two ways: `members` and `public.members`."""
+        return Rights(
+            self.table,
+            self.reads | other.reads,
+            self.changes | other.changes,
+            self.deletes or other.deletes,
+            self.if_exists and other.if_exists,
+        )
+
 
 def needed_rights(mapping: Mapping) -> list[Rights]:
     """All that is needed, and nothing else; the accounts' own table comes first."""
