@@ -13,7 +13,7 @@ from resetsvc.accounts.recognition import Recognised, recognise_framework
 from tests.accounts.conftest import HASH, MAPPING
 from tests.accounts.databases import Database, Mariadb, Postgresql, database_name, new_database
 from tests.accounts.schemas import SCHEMAS, statements
-from tests.accounts.test_rights import WIDE, Role, needed_grants
+from tests.accounts.test_rights import WIDE, Role, in_schema, needed_grants
 
 ANN = "ann@example.com"
 Add = Callable[..., None]
@@ -303,6 +303,36 @@ async def test_a_table_of_the_same_name_in_another_schema_is_another_table(
     assert await rights(role) == (False, "missing: DELETE on web_sessions")
     role.allow(*enough)
     assert await rights(role) == (True, "warning: more than is needed: something on 1 more tables")
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+async def test_a_schema_that_we_may_not_use_is_named(
+    kind: str, role: Role, database: Database, add: Add
+) -> None:
+    add(1, ANN)
+    tables = ("members", "web_sessions", "devices")
+    database.do("CREATE SCHEMA shop", *(f"ALTER TABLE {table} SET SCHEMA shop" for table in tables))
+    described = in_schema("shop")
+    use, *others = needed_grants(database, role, described)
+    role.allow(*others)
+    fine, seen = (await findings(role.url, **described))["accounts columns"]
+    assert not fine
+    assert seen.startswith("shop.members cannot be seen: missing is USAGE on schema shop; ")
+    role.allow(use)
+    assert (await findings(role.url, **described))["accounts rights"] == (True, "no more than is needed")
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+async def test_a_public_schema_that_was_closed_is_named(
+    kind: str, role: Role, database: Database, add: Add
+) -> None:
+    add(1, ANN)
+    role.allow(*needed_grants(database, role), "REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    fine, seen = (await findings(role.url))["accounts columns"]
+    assert not fine
+    assert seen == "members cannot be seen: missing is USAGE on schema public"
+    role.allow(f"GRANT USAGE ON SCHEMA public TO {role.written}")
+    assert (await findings(role.url))["accounts columns"][0]
 
 
 @pytest.mark.parametrize("kind", ["postgresql"])

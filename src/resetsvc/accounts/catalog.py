@@ -29,6 +29,7 @@ _COLUMNS = {
         """,
 }
 _FULL_NAME = {
+    Kind.SQLITE: "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name = :plain",
     Kind.POSTGRESQL: """
         SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.oid = to_regclass(CAST(:quoted AS text))
@@ -38,6 +39,16 @@ _FULL_NAME = {
         WHERE table_schema = coalesce(nullif(:schema, ''), database()) AND table_name = :plain
         """,
 }
+_CLOSED_SCHEMA = """
+    SELECT n.nspname FROM pg_namespace n
+    WHERE n.nspname = CAST(:schema AS text) AND NOT has_schema_privilege(n.oid, 'USAGE')
+    """
+_CLOSED_ON_THE_PATH = """
+    SELECT n.nspname FROM unnest(string_to_array(current_setting('search_path'), ',')) WITH ORDINALITY AS p (name, place)
+    JOIN pg_namespace n ON n.nspname = replace(btrim(p.name, ' "'), '$user', current_user)
+    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = CAST(:plain AS text)
+    WHERE NOT has_schema_privilege(n.oid, 'USAGE') ORDER BY p.place LIMIT 1
+    """
 _MYSQL_ENGINE = """
     SELECT concat(table_schema, '.', table_name) AS t, engine AS e FROM information_schema.tables
     """
@@ -52,15 +63,33 @@ async def columns_by_table(connection: AsyncConnection, kind: Kind) -> dict[str,
 
 
 async def full_name(connection: AsyncConnection, kind: Kind, table: str) -> str | None:
-    """`schema.table`, of PostgreSQL or MySQL, for a table as it is named in a description; None if there is none.
+    """`schema.table`, or SQLite's `table`, for a table as it is named in a description; None if there is none.
 
     Two schemas may each have a table of one name, and a description may name one table in two ways.
     """
     schema, _, plain = table.rpartition(".")
-    values = (
-        {"quoted": quoted(table, kind)} if kind is Kind.POSTGRESQL else {"schema": schema, "plain": plain}
-    )
-    found = (await connection.execute(text(_FULL_NAME[kind]), values)).scalar_one_or_none()
+    values = {
+        Kind.SQLITE: {"plain": plain},
+        Kind.POSTGRESQL: {"quoted": quoted(table, kind)},
+        Kind.MYSQL: {"schema": schema, "plain": plain},
+    }
+    return await _name(connection, _FULL_NAME[kind], values[kind])
+
+
+async def closed_schema(connection: AsyncConnection, kind: Kind, table: str) -> str | None:
+    """The schema that a table is in, or would be, if we may not use it: PostgreSQL then lets nobody see the table."""
+    schema, _, plain = table.rpartition(".")
+    if kind is not Kind.POSTGRESQL:
+        return None
+    if schema:
+        return await _name(connection, _CLOSED_SCHEMA, {"schema": schema})
+    if await full_name(connection, kind, table) is not None:
+        return None
+    return await _name(connection, _CLOSED_ON_THE_PATH, {"plain": plain})
+
+
+async def _name(connection: AsyncConnection, sql: str, values: dict[str, str]) -> str | None:
+    found = (await connection.execute(text(sql), values)).scalar_one_or_none()
     return None if found is None else str(found)
 
 

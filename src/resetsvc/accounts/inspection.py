@@ -18,7 +18,7 @@ from resetsvc.accounts.mapping import Mapping
 from resetsvc.accounts.place import Kind, Place, sqlite_path
 from resetsvc.accounts.recognition import recognise_framework
 from resetsvc.accounts.rights import Rights, needed_rights
-from resetsvc.accounts.sql import Statements, is_there, table_named
+from resetsvc.accounts.sql import Statements, table_named
 from resetsvc.accounts.table import canonical, kind_of_failure
 from resetsvc.errors import DatabaseUnusable, SetupError
 from resetsvc.passwords.formats import recognise
@@ -88,11 +88,15 @@ async def inspect(mapping: Mapping) -> AsyncIterator[Finding]:
 
 async def _columns(connection: AsyncConnection, mapping: Mapping) -> Finding:
     """Every table and column that is named, asked one by one: that needs no right but those that are needed anyway."""
+    kind = mapping.place.kind
     wrong: list[str] = []
     absent: list[str] = []
     for rights in needed_rights(mapping):
-        statement, values = is_there(mapping.place.kind, rights.table)
-        if int((await connection.execute(statement, values)).scalar_one()) == 0:
+        closed = await catalog.closed_schema(connection, kind, rights.table)
+        if closed is not None:
+            wrong.append(f"{rights.table} cannot be seen: missing is USAGE on schema {closed}")
+            continue
+        if await catalog.full_name(connection, kind, rights.table) is None:
             (absent if rights.if_exists else wrong).append(
                 f"{rights.table}, which need not be there"
                 if rights.if_exists
@@ -103,14 +107,14 @@ async def _columns(connection: AsyncConnection, mapping: Mapping) -> Finding:
             own = table_named(rights.table, column)
             if not await catalog.answers(connection, select(own.c[column]).limit(0)):
                 wrong.append(f"{rights.table} has no column {column} that we may read")
-        known = (await catalog.columns_by_table(connection, mapping.place.kind)).get(rights.table, set())
+        known = (await catalog.columns_by_table(connection, kind)).get(rights.table, set())
         wrong += [
             f"{rights.table} has no column {column} that we may change"
             for column in sorted(rights.changes - rights.reads)
             if known and column not in known
         ]
     if wrong:
-        looks = recognise_framework(await catalog.columns_by_table(connection, mapping.place.kind))
+        looks = recognise_framework(await catalog.columns_by_table(connection, kind))
         hint = (
             f"; the tables look like those of {looks.preset}"
             if looks and looks.preset != mapping.preset
