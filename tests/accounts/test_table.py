@@ -111,6 +111,21 @@ async def test_an_account_is_read_by_its_id_and_what_is_no_id_is_nobody(opened: 
     assert await accounts.get("2") is None
 
 
+@pytest.mark.parametrize("address", [ANN, "Ann.B@EXAMPLE.com", "ann@BÜCHER.example"])
+async def test_the_credential_after_a_change_is_foreseen(address: str, opened: Opened, add: Add) -> None:
+    """To the letter: by it a change that was interrupted is known for ours."""
+    add(1, address)
+    accounts = opened()
+    account = await accounts.get("1")
+    assert account is not None
+    sealed = await accounts.seal("a new password of hers")
+    foreseen = accounts.credential_after(account, sealed)
+    assert await accounts.swap(None, account, sealed)
+    after = await accounts.get("1")
+    assert after is not None
+    assert after.credential == foreseen != account.credential
+
+
 async def test_the_credential_changes_with_the_hash_and_with_the_address(
     opened: Opened, add: Add, database: Database
 ) -> None:

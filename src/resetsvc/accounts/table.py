@@ -89,6 +89,9 @@ class TableAccounts:
     async def seal(self, password: str) -> str:
         return await self._hasher.hash_as(self._format, password)
 
+    def credential_after(self, account: Account, sealed: str) -> str | None:
+        return _credential(account.address, sealed)
+
     async def swap(self, unit: Connection | None, account: Account, sealed: str) -> bool:
         return await self._done(lambda: self._swap(account, sealed), within=SWAP_WITHIN)
 
@@ -249,12 +252,13 @@ def _account(row: Row, kind: Kind, address: str | None = None) -> Account | None
     address = canonical(stored) if address is None else address
     if not address or recognise(password) is None or not can_be_kept(row["id"], kind):
         return None
+    # The part before the @ is the mail host's to understand, so it stays as it was written.
+    mailed_to = f"{stored.strip(' ').rpartition('@')[0]}@{address.rpartition('@')[2]}"
     return Account(
         id=text_of(row["id"]),
-        # The part before the @ is the mail host's to understand, so it stays as it was written.
-        address=f"{stored.strip(' ').rpartition('@')[0]}@{address.rpartition('@')[2]}",
+        address=mailed_to,
         active=truth_of(row.get("active", True)),
-        credential=_credential(stored, password),
+        credential=_credential(mailed_to, password),
         locale=locale_or_none(locale) if isinstance(locale, str) else None,
         name=text_of(row.get("name")) or None,
     )
