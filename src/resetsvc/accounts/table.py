@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 import aiosqlite
 import structlog
 from sqlalchemy import Select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from resetsvc.accounts import Account, locale_or_none
+from resetsvc.accounts.catalog import full_name
 from resetsvc.accounts.cells import can_be_kept, text_of, truth_of
 from resetsvc.accounts.engines import open_engine
 from resetsvc.accounts.mapping import Mapping as Description
 from resetsvc.accounts.place import Kind
-from resetsvc.accounts.sql import LONGEST_LIST, Statements, is_there
+from resetsvc.accounts.sql import LONGEST_LIST, Statements
 from resetsvc.addresses import parse_address, written_forms
 from resetsvc.clock import Clock
 from resetsvc.errors import AddressRefused, CannotStore
@@ -133,7 +133,8 @@ class TableAccounts:
                 await change.rollback()
                 return False
             for effect in self._description.effects:
-                if not effect.if_exists or await self._is_there(connection, effect.elsewhere or ""):
+                table = effect.elsewhere or ""
+                if not effect.if_exists or await full_name(connection, self._kind, table) is not None:
                     await connection.execute(self._statements.effect(effect, **who, now=self._clock.now()))
         return True
 
@@ -144,10 +145,6 @@ class TableAccounts:
         who = _as_stored(row, self._kind)
         async with self._engine.begin() as connection:
             return (await connection.execute(self._statements.swap(**who, old=stored, new=old))).rowcount == 1
-
-    async def _is_there(self, connection: AsyncConnection, table: str) -> bool:
-        statement, values = is_there(self._kind, table)
-        return int((await connection.execute(statement, values)).scalar_one()) > 0
 
     async def _read(self, statement: Select[Any]) -> list[Row]:
         """The rows of one statement, which needs no transaction around it."""
