@@ -27,6 +27,7 @@ class Event(StrEnum):
 
     LINK_USED = "link_used"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 -- an event, not a password
+    CHANGE_UNCLEAR = "change_unclear"
     RESETS_CANCELLED = "resets_cancelled"
     LINK_REFUSED = "link_refused"  # only where the signature is right: anybody can send garbage
     LIMIT_HIT = "limit_hit"

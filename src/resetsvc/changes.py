@@ -12,7 +12,7 @@ from resetsvc.letters import DropReason, Kind, Link, NewLetter, short_id
 from resetsvc.links import OpenLink
 from resetsvc.store import changes
 from resetsvc.store import letters as sql
-from resetsvc.store.connection import Connection
+from resetsvc.store.connection import Connection, Row
 from resetsvc.store.database import Store
 from resetsvc.tokens import Tokens
 from resetsvc.trail import Trail
@@ -30,8 +30,9 @@ class Changes:
 
     Accounts elsewhere: two databases cannot commit as one, so a change is written down before it is made and taken off
     the record together with all that follows from it. If this process dies in between, a dispatcher finds what was
-    written down, and the credential tells how far it came: as before, and nothing was changed; another one, and the
-    rest is done now.
+    written down, and the credential tells how far it came: as before, and nothing was changed; as it was to become, and
+    the rest is done now; a third one, and somebody else has changed it, after ours or in place of it: the owner is told
+    of that, and the trail does not say that it was the link.
 
     look_after -- seconds after which a change that has no end on record was interrupted: longer than a swap elsewhere takes
     """
@@ -70,18 +71,21 @@ class Changes:
         if not await self._accounts.swap(unit, opened.account, sealed):
             # The password was changed elsewhere meanwhile.
             raise LinkDoesNotWork(short_id(opened.link.letter_id), "account_changed")
-        await self._tell(unit, opened.link.letter_id, opened.link.address, opened.account, client)
+        await self._tell(unit, opened.link.letter_id, opened.link.address, opened.account, client, ours=True)
 
     async def _make_elsewhere(self, opened: OpenLink, sealed: str, client: str) -> None:
         link, account = opened.link, opened.account
-        await self._store.unit(lambda unit: self._begin(unit, link, client))
+        becomes = self._accounts.credential_after(account, sealed)
+        await self._store.unit(lambda unit: self._begin(unit, link, becomes, client))
         # If this fails, nobody knows yet whether it was done: the record stays, and is looked into.
         if not await self._accounts.swap(None, account, sealed):
             await self._store.unit(lambda unit: changes.end_change(unit, link.letter_id))
             raise LinkDoesNotWork(short_id(link.letter_id), "account_changed")
-        await self._store.unit(lambda unit: self._end(unit, link.letter_id, link.address, account, client))
+        await self._store.unit(
+            lambda unit: self._end(unit, link.letter_id, link.address, account, client, True)
+        )
 
-    async def _begin(self, unit: Connection, link: Link, client: str) -> None:
+    async def _begin(self, unit: Connection, link: Link, becomes: str | None, client: str) -> None:
         await unit.lock([link.account_id])
         if await sql.get_open_link(unit, link.letter_id) is None:
             raise LinkDoesNotWork(short_id(link.letter_id), "ended")
@@ -90,31 +94,34 @@ class Changes:
             letter_id=link.letter_id,
             account_id=link.account_id,
             credential=link.credential,
+            becomes=becomes,
             client=client,
             look_at=self._clock.now() + self._look_after,
         ):
             raise Busy  # one is on its way, and how that ends is not known yet
 
     async def _end(
-        self, unit: Connection, letter_id: str, asked_for: str, account: Account, client: str
+        self, unit: Connection, letter_id: str, asked_for: str, account: Account, client: str, ours: bool
     ) -> None:
         """All that follows from a hash that was swapped elsewhere: once, whether its own process comes or another."""
         await unit.lock([account.id])
         was_open = await changes.end_change(unit, letter_id)
-        is_used_now = await sql.mark_link_used(unit, letter_id, self._clock.now())
+        is_used_now = ours and await sql.mark_link_used(unit, letter_id, self._clock.now())
         # Neither: somebody has done it all. Only the first: the link was stopped by its owner meanwhile, and the
         # password has changed all the same.
         if was_open or is_used_now:
-            await self._tell(unit, letter_id, asked_for, account, client)
+            await self._tell(unit, letter_id, asked_for, account, client, ours)
 
     async def _tell(
-        self, unit: Connection, letter_id: str, asked_for: str, account: Account, client: str
+        self, unit: Connection, letter_id: str, asked_for: str, account: Account, client: str, ours: bool
     ) -> None:
-        """Put on record that a link has changed a password, end all other ways in, and owe the owner a notice."""
+        """Put on record that a password was changed, end all other ways in, and owe the owner a notice."""
         now = self._clock.now()
         about = {"letter": letter_id, "account": account.id, "client": client}
-        await self._audit.record(unit, Event.LINK_USED, **about)
-        await self._audit.record(unit, Event.PASSWORD_CHANGED, **about, address=account.address)
+        if ours:
+            await self._audit.record(unit, Event.LINK_USED, **about)
+        event = Event.PASSWORD_CHANGED if ours else Event.CHANGE_UNCLEAR
+        await self._audit.record(unit, event, **about, address=account.address)
         await sql.revoke_links(unit, account.id, now)
         await sql.drop_waiting_resets(unit, account.id, DropReason.PASSWORD_CHANGED, now)
         known_as = sorted({account.address, asked_for} - {""})
@@ -154,9 +161,7 @@ class Changes:
         failed: CannotStore | None = None
         for row in taken:
             try:
-                changed += await self._finish(
-                    row["letter_id"], row["account_id"], row["credential"], row["client"]
-                )
+                changed += await self._finish(row, row["letter_id"])
             except CannotStore as error:
                 # Perhaps it is this account alone that cannot be asked about.
                 failed = error
@@ -166,13 +171,16 @@ class Changes:
             raise failed
         return changed
 
-    async def _finish(self, letter_id: str, account_id: str, credential: str, client: str) -> bool:
-        account = await self._accounts.get(account_id)
-        if account is None or account.credential == credential:
+    async def _finish(self, row: Row, letter_id: str) -> bool:
+        account, client = await self._accounts.get(row["account_id"]), row["client"]
+        if account is None or account.credential == row["credential"]:
             await self._store.unit(lambda unit: changes.end_change(unit, letter_id))
             log.warning("an interrupted change had changed nothing", letter=short_id(letter_id))
             return False
         asked_for = await self._store.read(lambda connection: changes.address_of(connection, letter_id))
-        await self._store.unit(lambda unit: self._end(unit, letter_id, asked_for, account, client))
-        log.warning("an interrupted change is complete", letter=short_id(letter_id), account=account_id)
+        # Where nobody foresees the credential, another one is all that there is to see.
+        ours = row["becomes"] in (None, account.credential)
+        await self._store.unit(lambda unit: self._end(unit, letter_id, asked_for, account, client, ours))
+        end = "complete" if ours else "unclear"
+        log.warning(f"an interrupted change is {end}", letter=short_id(letter_id), account=account.id)
         return True

@@ -45,8 +45,8 @@ class DropReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class NewLetter:
-    """A letter as it is stored at first. Times in seconds since 1970 UTC."""
+class Letter:
+    """What is known of a letter from its first moment on. Times in seconds since 1970 UTC."""
 
     id: str
     kind: Kind
@@ -56,21 +56,19 @@ class NewLetter:
     message_id: str
     asked_at: float
     deadline_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewLetter(Letter):
+    """A letter as it is stored at first."""
+
     account_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedLetter:
+class ClaimedLetter(Letter):
     """A letter that this process holds a lease on."""
 
-    id: str
-    kind: Kind
-    address: str
-    locale: str | None
-    client: str
-    message_id: str
-    asked_at: float
-    deadline_at: float
     attempts: int
     account_id: str | None
     credential: str | None

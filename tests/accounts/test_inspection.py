@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -12,7 +13,7 @@ from resetsvc.accounts.recognition import Recognised, recognise_framework
 from tests.accounts.conftest import HASH, MAPPING
 from tests.accounts.databases import Database, Mariadb, Postgresql, database_name, new_database
 from tests.accounts.schemas import SCHEMAS, statements
-from tests.accounts.test_rights import WIDE, Role, needed_grants
+from tests.accounts.test_rights import WIDE, Role, in_schema, needed_grants
 
 ANN = "ann@example.com"
 Add = Callable[..., None]
@@ -283,6 +284,108 @@ async def test_a_right_that_is_no_matter_here_hides_none_that_is_missing(
     )
     role.allow(*needed_grants(database, role), f'REVOKE DELETE ON "web_sessions" FROM {role.written}', more)
     assert await rights(role) == (False, "missing: DELETE on web_sessions")
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+async def test_a_table_of_the_same_name_in_another_schema_is_another_table(
+    kind: str, role: Role, database: Database, add: Add
+) -> None:
+    add(1, ANN)
+    other = f"other_{uuid4().hex[:12]}"
+    everything = f'GRANT ALL ON "{other}"."web_sessions" TO {role.written}'
+    database.do(
+        f'CREATE SCHEMA "{other}"',
+        f'CREATE TABLE "{other}"."web_sessions" AS SELECT * FROM "web_sessions"',
+        f'CREATE TABLE "{other}"."members" AS SELECT * FROM "members"',
+    )
+    enough = needed_grants(database, role)
+    role.allow(*enough, f'REVOKE DELETE ON "web_sessions" FROM {role.written}', everything)
+    assert await rights(role) == (False, "missing: DELETE on web_sessions")
+    role.allow(*enough)
+    assert await rights(role) == (True, "warning: more than is needed: something on 1 more tables")
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+async def test_a_schema_that_we_may_not_use_is_named(
+    kind: str, role: Role, database: Database, add: Add
+) -> None:
+    add(1, ANN)
+    tables = ("members", "web_sessions", "devices")
+    database.do("CREATE SCHEMA shop", *(f"ALTER TABLE {table} SET SCHEMA shop" for table in tables))
+    described = in_schema("shop")
+    use, *others = needed_grants(database, role, described)
+    role.allow(*others)
+    fine, seen = (await findings(role.url, **described))["accounts columns"]
+    assert not fine
+    assert seen.startswith("shop.members cannot be seen: missing is USAGE on schema shop; ")
+    role.allow(use)
+    assert (await findings(role.url, **described))["accounts rights"] == (True, "no more than is needed")
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+async def test_a_public_schema_that_was_closed_is_named(
+    kind: str, role: Role, database: Database, add: Add
+) -> None:
+    add(1, ANN)
+    role.allow(*needed_grants(database, role), "REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    fine, seen = (await findings(role.url))["accounts columns"]
+    assert not fine
+    assert seen == "members cannot be seen: missing is USAGE on schema public"
+    role.allow(f"GRANT USAGE ON SCHEMA public TO {role.written}")
+    assert (await findings(role.url))["accounts columns"][0]
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+async def test_a_table_that_is_named_in_two_ways_is_one_table(
+    kind: str, role: Role, database: Database, add: Add
+) -> None:
+    add(1, ANN)
+    with_schema = {"update": "public.members", "set": {"changed_at": "{now}"}, "where": {"id": "{id}"}}
+    role.allow(*needed_grants(database, role))
+    mapping = read_mapping({**WIDE, "effects": [*WIDE["effects"], with_schema]}, url=role.url)
+    found = {name: (fine, seen) async for name, fine, seen in inspect(mapping)}
+    assert found["accounts rights"] == (True, "no more than is needed")
+
+
+@pytest.mark.parametrize("kind", ["mariadb"])
+async def test_rights_that_come_by_a_role_are_seen(
+    kind: str, role: Role, database: Database, add: Add
+) -> None:
+    """And those that come by a role of that role."""
+    add(1, ANN)
+    outer, inner = f"outer_{role.name}", f"inner_{role.name}"
+    accounts, *others = needed_grants(database, role)
+    role.allow(
+        f"CREATE ROLE {outer}",
+        f"CREATE ROLE {inner}",
+        f"GRANT {inner} TO {outer}",
+        f"GRANT {outer} TO {role.written}",
+        f"SET DEFAULT ROLE {outer} FOR {role.written}",
+        accounts.replace(role.written, inner),
+        *(grant.replace(role.written, outer) for grant in others),
+    )
+    assert await rights(role) == (True, "no more than is needed")
+    here = database_name(database.url)
+    role.allow(f"GRANT SELECT ON `{here}`.* TO {inner}", f'GRANT INSERT ON "members" TO {outer}')
+    assert await rights(role) == (
+        True,
+        f"warning: more than is needed: has SELECT in every table of {here}, INSERT on members",
+    )
+    role.allow(f'REVOKE DELETE ON "web_sessions" FROM {outer}')
+    assert await rights(role) == (False, "missing: DELETE on web_sessions")
+
+
+@pytest.mark.parametrize("kind", ["mariadb"])
+async def test_all_privileges_are_more_than_is_needed_and_lack_nothing(
+    kind: str, role: Role, database: Database, add: Add
+) -> None:
+    add(1, ANN)
+    role.allow(
+        *(f'GRANT ALL ON "{table}" TO {role.written}' for table in ("members", "web_sessions", "devices"))
+    )
+    fine, seen = await rights(role)
+    assert fine
+    assert seen.startswith("warning: more than is needed: SELECT of 4 more columns of members, ")
 
 
 @pytest.mark.parametrize("kind", ["mariadb"])

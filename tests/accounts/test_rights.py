@@ -31,6 +31,15 @@ WIDE = {
 }
 
 
+def in_schema(schema: str) -> dict[str, object]:
+    """The same description for tables of a schema of their own."""
+    effects = [
+        {key: f"{schema}.{value}" if key in ("delete", "update") else value for key, value in effect.items()}
+        for effect in WIDE["effects"]
+    ]
+    return {**WIDE, "table": f"{schema}.members", "effects": effects}
+
+
 class Role:
     """A role of the application's database, that owns nothing."""
 
@@ -73,8 +82,9 @@ def mapping(url: str) -> Mapping:
     return read_mapping(WIDE, url=url)
 
 
-def needed_grants(database: Database, role: Role) -> list[str]:
-    return [text for text in grants(mapping(database.url), role.written) if "not_there" not in text]
+def needed_grants(database: Database, role: Role, described: dict[str, object] | None = None) -> list[str]:
+    found = read_mapping(described or WIDE, url=database.url)
+    return [text for text in grants(found, role.written) if "not_there" not in text]
 
 
 async def change(accounts: TableAccounts) -> bool:
@@ -98,6 +108,26 @@ async def test_exactly_these_rights_are_enough(
     assert row["second_factor"] == "kept"
     assert not database.do('SELECT * FROM "web_sessions"')
     assert not database.do('SELECT * FROM "devices"')[0]["trusted"]
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+async def test_exactly_these_rights_are_enough_in_a_schema_of_its_own(
+    kind: str, role: Role, database: Database, opened: Opened, add: Add
+) -> None:
+    add(1, ANN, stamp="old")
+    tables = ("members", "web_sessions", "devices")
+    database.do("CREATE SCHEMA shop", *(f"ALTER TABLE {table} SET SCHEMA shop" for table in tables))
+    described = in_schema("shop")
+    role.allow(*needed_grants(database, role, described))
+    accounts = opened(url=role.url, **described)
+    assert await change(accounts)
+    (row,) = database.do("SELECT * FROM shop.members")
+    assert HASH.verify(row["password"], "a new password of hers")
+    assert row["stamp"] != "old"
+    assert not database.do("SELECT * FROM shop.web_sessions")
+    role.allow(f"REVOKE USAGE ON SCHEMA shop FROM {role.written}")
+    with pytest.raises(CannotStore):
+        await change(accounts)
 
 
 @KINDS
@@ -139,6 +169,17 @@ def test_the_rights_of_a_preset_are_read_off_it() -> None:
     assert found["account"].changes == {"password", "updatedAt"}
     assert found["session"].deletes
     assert not found["session"].if_exists
+
+
+def test_a_schema_that_is_named_has_to_be_allowed_as_well() -> None:
+    for url, first in {
+        "postgresql://u@h/d": 'GRANT USAGE ON SCHEMA "shop" TO r',
+        "mysql://u@h/d": "GRANT SELECT (`deleted_at`,",
+    }.items():
+        found = list(grants(read_mapping(in_schema("shop"), url=url), "r"))
+        assert found[0].startswith(first)
+        assert not any("USAGE" in text for text in found[1:])
+    assert not any("USAGE" in text for text in grants(mapping("postgresql://u@h/d"), "r"))
 
 
 def test_grants_are_written_as_each_server_reads_them() -> None:

@@ -1,8 +1,11 @@
 """`init`: from a few answers, or a database, to a configuration that works; and nothing is written over unasked."""
 
 import asyncio
+import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -97,6 +100,27 @@ def test_a_file_that_is_there_is_left_alone(folder: Path) -> None:
     assert init("--no-questions", "--force").exit_code == 0
     assert "secret_key" in written(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_cannot_be_written_whole_takes_the_place_of_none(folder: Path) -> None:
+    """As on a full disk: the old one is there to its last byte, and nothing else is."""
+    path = folder / "resetsvc.toml"
+    path.write_text("# mine")
+    before = sorted(folder.iterdir())
+    result = subprocess.run(
+        ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", sys.executable, "-m", "resetsvc", "init", "--no-questions", "--force"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (
+        1,
+        "resetsvc: resetsvc.toml cannot be written: File too large\n",
+    )
+    assert path.read_text() == "# mine"
+    assert sorted(folder.iterdir()) == before
 
 
 @pytest.mark.parametrize(

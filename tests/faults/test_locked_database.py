@@ -57,6 +57,9 @@ class LockedOnce:
     async def seal(self, password: str) -> str:
         raise AssertionError("nobody sets a password here")
 
+    def credential_after(self, account: Account, sealed: str) -> str | None:
+        raise AssertionError("nobody sets a password here")
+
     async def swap(self, unit: Connection | None, account: Account, sealed: str) -> bool:
         raise AssertionError("nobody sets a password here")
 

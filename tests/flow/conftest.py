@@ -243,6 +243,7 @@ class RememberedAccounts:
     out_of_reach: set[str] = field(default_factory=set)  # ids that `get` cannot be asked about
     found_under: dict[str, str] = field(default_factory=dict)
     hides_credentials: bool = False  # as in front of a system that tells nothing of them
+    foresees_credentials: bool = True  # an endpoint chooses them as it likes
     before_swap: Callable[[], Awaitable[None]] | None = None
     after_swap: Callable[[], Awaitable[None]] | None = None
 
@@ -273,6 +274,9 @@ class RememberedAccounts:
     async def seal(self, password: str) -> str:
         self.sealed.append(password)
         return password
+
+    def credential_after(self, account: Account, sealed: str) -> str | None:
+        return f"after {account.credential}" if self.foresees_credentials else None
 
     async def swap(self, unit: Connection | None, account: Account, sealed: str) -> bool:
         assert (unit is None) == self.elsewhere

@@ -14,6 +14,7 @@ from tests.flow.conftest import ANN, NEW_PASSWORD, OLD_PASSWORD, RememberedAccou
 
 LOOK_AFTER = 2 * LEASE
 LINK_USED, PASSWORD_CHANGED = Event.LINK_USED.value, Event.PASSWORD_CHANGED.value
+CHANGE_UNCLEAR = Event.CHANGE_UNCLEAR.value
 BOB = "bob@example.com"
 
 
@@ -55,7 +56,7 @@ async def changes(running: Running) -> int:
 
 async def events(running: Running) -> list[str]:
     rows = await running.rows("SELECT event FROM audit ORDER BY seq")
-    return [row["event"] for row in rows if row["event"] in (LINK_USED, PASSWORD_CHANGED)]
+    return [row["event"] for row in rows if row["event"] in (LINK_USED, PASSWORD_CHANGED, CHANGE_UNCLEAR)]
 
 
 async def notices(running: Running) -> int:
@@ -235,6 +236,40 @@ async def test_a_password_that_was_changed_by_the_application_meanwhile_kills_th
     assert elsewhere.password == OLD_PASSWORD
     assert await changes(running) == 0
     assert await notices(running) == 0
+
+
+@pytest.mark.parametrize("point", ["before_swap", "after_swap"])
+async def test_a_change_by_the_application_in_the_seconds_after_a_crash_is_not_put_down_to_the_link(
+    elsewhere: Elsewhere, point: str
+) -> None:
+    """Nobody can know whether ours was made before it: so the owner is told, and the trail says just that."""
+    running = await elsewhere.begin()
+    mail, other = await running.mail_to(), await running.mail_to()
+    setattr(elsewhere.accounts, point, crash)
+    await crash_in(running, mail.link_path)
+    setattr(elsewhere.accounts, point, None)
+    account = elsewhere.accounts.by_id[f"id of {ANN}"]
+    elsewhere.accounts.by_id[account.id] = replace(account, credential="the application's")
+    await look_after_a_crash(elsewhere, running)
+    assert await events(running) == [CHANGE_UNCLEAR]
+    assert (await running.mailbox.next_mail()).subject == "Your password was changed"
+    rows = await running.rows("SELECT link FROM letters WHERE kind = 'reset' ORDER BY seq")
+    assert [row["link"] for row in rows] == ["revoked", "revoked"]
+    for dead in (mail, other):
+        assert (await running.set_password(dead.link_path)).status_code == 410
+
+
+async def test_where_nobody_foresees_the_credential_another_one_is_taken_for_ours(
+    elsewhere: Elsewhere,
+) -> None:
+    elsewhere.accounts.foresees_credentials = False
+    running = await elsewhere.begin()
+    mail = await running.mail_to()
+    elsewhere.accounts.after_swap = crash
+    await crash_in(running, mail.link_path)
+    await look_after_a_crash(elsewhere, running)
+    assert await events(running) == [LINK_USED, PASSWORD_CHANGED]
+    assert await notices(running) == 1
 
 
 async def test_of_two_with_one_link_one_wins_and_the_other_is_told_to_come_again(

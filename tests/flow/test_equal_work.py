@@ -1,7 +1,8 @@
 """A letter to nobody costs what one to somebody costs: else whoever measures other requests meanwhile learns who has an account."""
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -84,6 +85,34 @@ async def test_the_database_is_told_as_much_about_a_letter_to_nobody(
         "disabled",
     ]
     assert nobody == disabled == throttled == sent
+
+
+@pytest.mark.about_sqlite
+async def test_nobody_is_looked_for_under_a_name_that_has_the_form_of_an_accounts(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long, of the same digits, and random from the first one on: else the look-up takes another way through an index."""
+    looked_for: list[str] = []
+
+    async def listening(_: SqliteConnection, names: Sequence[str]) -> None:
+        looked_for.extend(names)
+
+    monkeypatch.setattr(SqliteConnection, "lock", listening)
+    running, _ = await start_with_accounts(start)
+    for number, address in enumerate((ANN, NOBODY, NOBODY), start=1):
+        await running.ask(address)
+        await running.letters_finished(number)
+    ann, *nobody = looked_for
+    assert (await running.accounts.find([ANN]))[ANN].id == ann
+    assert len(nobody) == 2
+    letters = [row["id"] for row in (await running.letters())[1:]]
+    for name in nobody:
+        assert re.fullmatch("[0-9a-f]{32}", name)
+        assert re.fullmatch("[0-9a-f]{32}", ann)
+        assert await running.accounts.get(name) is None
+        # The letter's own id begins with the time, which all of that minute share.
+        assert name[:8] not in {letter[:8] for letter in letters}
+    assert len({name[:8] for name in looked_for}) == 3
 
 
 async def test_what_is_dropped_is_composed_like_what_is_sent_and_goes_nowhere(start: Start) -> None:

@@ -271,6 +271,9 @@ class Broken:
     async def seal(self, password: str) -> str:
         raise RuntimeError(password)
 
+    def credential_after(self, account: Account, sealed: str) -> str | None:
+        raise RuntimeError(sealed)
+
     async def swap(self, unit: object, account: Account, sealed: str) -> bool:
         raise RuntimeError(sealed)
 

@@ -63,6 +63,13 @@ class Accounts(Protocol):
         """Make of a new password what `swap` stores: most often a slow hash. Outside any transaction."""
         ...
 
+    def credential_after(self, account: Account, sealed: str) -> str | None:
+        """The credential of this account once it was swapped to this and nobody has changed it since; None: not known.
+
+        Asked where the accounts are `elsewhere`: by it our change is told from one that the application has made.
+        """
+        ...
+
     async def swap(self, unit: Connection | None, account: Account, sealed: str) -> bool:
         """Store the new password if the account's credential is still `account.credential`; False if it changed.
 

@@ -32,6 +32,9 @@ class BuiltinAccounts:
     async def seal(self, password: str) -> str:
         return await self._hasher.hash(password)
 
+    def credential_after(self, account: Account, sealed: str) -> str | None:
+        return _credential({"address": account.address, "password_hash": sealed})
+
     async def swap(self, unit: Connection | None, account: Account, sealed: str) -> bool:
         assert unit is not None  # not elsewhere
         row = await sql.get_account(unit, account.id)

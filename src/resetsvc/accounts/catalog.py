@@ -1,9 +1,8 @@
-"""What a database says of itself: which tables and columns there are, what we may do there, how it would look addresses up."""
+"""What a database says of itself: which tables and columns there are, and how it would look addresses up."""
 
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Select, text
@@ -29,121 +28,73 @@ _COLUMNS = {
         SELECT table_name AS t, column_name AS c FROM information_schema.columns WHERE table_schema = database()
         """,
 }
-_POSTGRES_ROLE = """
-    SELECT rolsuper, rolcreaterole, rolcreatedb, rolbypassrls FROM pg_roles WHERE rolname = current_user
+_FULL_NAME = {
+    Kind.SQLITE: "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name = :plain",
+    Kind.POSTGRESQL: """
+        SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.oid = to_regclass(CAST(:quoted AS text))
+        """,
+    Kind.MYSQL: """
+        SELECT concat(table_schema, '.', table_name) FROM information_schema.tables
+        WHERE table_schema = coalesce(nullif(:schema, ''), database()) AND table_name = :plain
+        """,
+}
+_CLOSED_SCHEMA = """
+    SELECT n.nspname FROM pg_namespace n
+    WHERE n.nspname = CAST(:schema AS text) AND NOT has_schema_privilege(n.oid, 'USAGE')
     """
-_POSTGRES_TABLES = """
-    SELECT c.relname AS t, pg_has_role(current_user, c.relowner, 'USAGE') AS owns,
-           has_table_privilege(c.oid, 'INSERT') AS insert, has_table_privilege(c.oid, 'DELETE') AS delete,
-           has_table_privilege(c.oid, 'TRUNCATE') AS truncate
-    FROM pg_class c
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
-      AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
-    """
-_POSTGRES_COLUMNS = """
-    SELECT c.relname AS t, a.attname AS c, has_column_privilege(c.oid, a.attnum, 'SELECT') AS reads,
-           has_column_privilege(c.oid, a.attnum, 'UPDATE') AS changes
-    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped
-      AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
-    """
-# Whoever may read the server's own tables sees the rights of others there too.
-_MYSQL_GLOBAL = """
-    SELECT privilege_type AS p FROM information_schema.user_privileges
-    WHERE grantee = concat('''', replace(current_user(), '@', '''@'''), '''') AND privilege_type <> 'USAGE'
-    """
-_MYSQL_SCHEMA = """
-    SELECT privilege_type AS p FROM information_schema.schema_privileges
-    WHERE grantee = concat('''', replace(current_user(), '@', '''@'''), '''') AND database() LIKE table_schema
-    """
-_MYSQL_TABLES = """
-    SELECT table_name AS t, privilege_type AS p FROM information_schema.table_privileges
-    WHERE grantee = concat('''', replace(current_user(), '@', '''@'''), '''') AND table_schema = database()
-    """
-_MYSQL_COLUMNS = """
-    SELECT table_name AS t, column_name AS c, privilege_type AS p FROM information_schema.column_privileges
-    WHERE grantee = concat('''', replace(current_user(), '@', '''@'''), '''') AND table_schema = database()
+_CLOSED_ON_THE_PATH = """
+    SELECT n.nspname FROM unnest(string_to_array(current_setting('search_path'), ',')) WITH ORDINALITY AS p (name, place)
+    JOIN pg_namespace n ON n.nspname = replace(btrim(p.name, ' "'), '$user', current_user)
+    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = CAST(:plain AS text)
+    WHERE NOT has_schema_privilege(n.oid, 'USAGE') ORDER BY p.place LIMIT 1
     """
 _MYSQL_ENGINE = """
-    SELECT table_name AS t, engine AS e FROM information_schema.tables WHERE table_schema = database()
+    SELECT concat(table_schema, '.', table_name) AS t, engine AS e FROM information_schema.tables
     """
-
-
-@dataclass(slots=True)
-class Held:
-    """What we may do in a database.
-
-    everywhere -- what is not bound to a table: to be a superuser, to do this or that in every table
-    in_all_tables -- rights that need no grant on a table any more (SELECT, UPDATE, DELETE)
-    reads, changes -- columns, by table; more -- other rights on a table (INSERT, DELETE, its ownership)
-    """
-
-    everywhere: set[str] = field(default_factory=set)
-    in_all_tables: set[str] = field(default_factory=set)
-    reads: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    changes: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    more: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 async def columns_by_table(connection: AsyncConnection, kind: Kind) -> dict[str, set[str]]:
-    """The tables that we can know of, and their columns."""
+    """The tables that are found without their schema being named, and their columns."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for row in await _rows(connection, _COLUMNS[kind]):
         found[row["t"]].add(row["c"])
     return dict(found)
 
 
-async def held_rights(connection: AsyncConnection, kind: Kind) -> Held:
-    held = Held()
-    if kind is Kind.POSTGRESQL:
-        names = {
-            "rolsuper": "is a superuser",
-            "rolcreaterole": "may create roles",
-            "rolcreatedb": "may create databases",
-            "rolbypassrls": "bypasses row security",
-        }  # fmt: skip -- as a table
-        for row in await _rows(connection, _POSTGRES_ROLE):
-            held.everywhere = {meaning for name, meaning in names.items() if row[name]}
-        for row in await _rows(connection, _POSTGRES_TABLES):
-            rights = {right.upper() for right in ("insert", "delete", "truncate") if row[right]}
-            if rights or row["owns"]:
-                held.more[row["t"]] = rights | ({"ownership"} if row["owns"] else set())
-        for row in await _rows(connection, _POSTGRES_COLUMNS):
-            if row["reads"]:
-                held.reads[row["t"]].add(row["c"])
-            if row["changes"]:
-                held.changes[row["t"]].add(row["c"])
-    elif kind is Kind.MYSQL:
-        await _held_in_mysql(connection, held)
-    return held
+async def full_name(connection: AsyncConnection, kind: Kind, table: str) -> str | None:
+    """`schema.table`, or SQLite's `table`, for a table as it is named in a description; None if there is none.
+
+    Two schemas may each have a table of one name, and a description may name one table in two ways.
+    """
+    schema, _, plain = table.rpartition(".")
+    values = {
+        Kind.SQLITE: {"plain": plain},
+        Kind.POSTGRESQL: {"quoted": quoted(table, kind)},
+        Kind.MYSQL: {"schema": schema, "plain": plain},
+    }
+    return await _name(connection, _FULL_NAME[kind], values[kind])
 
 
-async def _held_in_mysql(connection: AsyncConnection, held: Held) -> None:
-    known = await columns_by_table(connection, Kind.MYSQL)
-    for where, sql in (("every database", _MYSQL_GLOBAL), ("every table", _MYSQL_SCHEMA)):
-        rights = {row["p"] for row in await _rows(connection, sql)}
-        held.in_all_tables |= rights
-        held.everywhere |= {f"has {right} in {where}" for right in rights}
-    for row in await _rows(connection, _MYSQL_TABLES):
-        match row["p"]:
-            case "SELECT":
-                held.reads[row["t"]] |= known.get(row["t"], set())
-            case "UPDATE":
-                held.changes[row["t"]] |= known.get(row["t"], set())
-            case right:
-                held.more[row["t"]].add(right)
-    for row in await _rows(connection, _MYSQL_COLUMNS):
-        match row["p"]:
-            case "SELECT":
-                held.reads[row["t"]].add(row["c"])
-            case "UPDATE":
-                held.changes[row["t"]].add(row["c"])
-            case right:
-                held.more[row["t"]].add(right)
+async def closed_schema(connection: AsyncConnection, kind: Kind, table: str) -> str | None:
+    """The schema that a table is in, or would be, if we may not use it: PostgreSQL then lets nobody see the table."""
+    schema, _, plain = table.rpartition(".")
+    if kind is not Kind.POSTGRESQL:
+        return None
+    if schema:
+        return await _name(connection, _CLOSED_SCHEMA, {"schema": schema})
+    if await full_name(connection, kind, table) is not None:
+        return None
+    return await _name(connection, _CLOSED_ON_THE_PATH, {"plain": plain})
+
+
+async def _name(connection: AsyncConnection, sql: str, values: dict[str, str]) -> str | None:
+    found = (await connection.execute(text(sql), values)).scalar_one_or_none()
+    return None if found is None else str(found)
 
 
 async def tables_without_transactions(connection: AsyncConnection, kind: Kind) -> set[str]:
-    """Those of MySQL's older engines, where a change could be left half done."""
+    """Those of MySQL's older engines, by full name, where a change could be left half done."""
     if kind is not Kind.MYSQL:
         return set()
     return {

@@ -2,7 +2,7 @@
 
 from resetsvc.accounts.place import Kind
 
-_FALSE = {"", "0", "f", "false", "n", "no", "off"}
+_FALSE = {"", "f", "false", "n", "no", "off"}
 
 
 def text_of(value: object) -> str:
@@ -13,11 +13,14 @@ def text_of(value: object) -> str:
 
 
 def truth_of(value: object) -> bool:
-    """Whether a column says yes; NULL does not."""
-    if isinstance(value, bytes):  # MySQL's BIT(1)
-        return any(value)
-    if isinstance(value, str):  # PostgreSQL's numbers come as text, and some keep a word in such a column
-        return value.strip().lower() not in _FALSE
+    """Whether a column says yes. No: NULL, zero in any notation, and the words of `_FALSE`. All else is a yes."""
+    if isinstance(value, bytes):
+        # MySQL's BIT(1), or a text that is filled up with NULs: in its BINARY(3), or as PostgreSQL's "char".
+        value = value.decode("latin-1").strip("\0")
+    if isinstance(
+        value, str
+    ):  # PostgreSQL's numbers and bits come as text, and some keep a word in such a column
+        return value.strip().lower().strip("+-0.") not in _FALSE
     return bool(value)
 
 

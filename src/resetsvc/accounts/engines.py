@@ -37,7 +37,7 @@ _POSTGRES_SETTINGS = {
     "timezone": "UTC",  # what columns without a time zone hold
 }
 # These are handed over as text, and the server makes of it what its column is: so an id is one, whatever its type.
-_AS_TEXT = ("int2", "int4", "int8", "numeric", "uuid", "timestamp", "timestamptz")
+_AS_TEXT = ("int2", "int4", "int8", "numeric", "uuid", "timestamp", "timestamptz", "bit", "varbit")
 
 
 def open_engine(place: Place) -> AsyncEngine:

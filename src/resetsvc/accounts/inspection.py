@@ -13,11 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from resetsvc.accounts import catalog
 from resetsvc.accounts.cells import can_be_kept, text_of
 from resetsvc.accounts.engines import open_engine
+from resetsvc.accounts.held_rights import EVERYTHING, Held, held_rights
 from resetsvc.accounts.mapping import Mapping
 from resetsvc.accounts.place import Kind, Place, sqlite_path
 from resetsvc.accounts.recognition import recognise_framework
 from resetsvc.accounts.rights import Rights, needed_rights
-from resetsvc.accounts.sql import Statements, is_there, table_named
+from resetsvc.accounts.sql import Statements, table_named
 from resetsvc.accounts.table import canonical, kind_of_failure
 from resetsvc.errors import DatabaseUnusable, SetupError
 from resetsvc.passwords.formats import recognise
@@ -87,11 +88,15 @@ async def inspect(mapping: Mapping) -> AsyncIterator[Finding]:
 
 async def _columns(connection: AsyncConnection, mapping: Mapping) -> Finding:
     """Every table and column that is named, asked one by one: that needs no right but those that are needed anyway."""
+    kind = mapping.place.kind
     wrong: list[str] = []
     absent: list[str] = []
     for rights in needed_rights(mapping):
-        statement, values = is_there(mapping.place.kind, rights.table)
-        if int((await connection.execute(statement, values)).scalar_one()) == 0:
+        closed = await catalog.closed_schema(connection, kind, rights.table)
+        if closed is not None:
+            wrong.append(f"{rights.table} cannot be seen: missing is USAGE on schema {closed}")
+            continue
+        if await catalog.full_name(connection, kind, rights.table) is None:
             (absent if rights.if_exists else wrong).append(
                 f"{rights.table}, which need not be there"
                 if rights.if_exists
@@ -102,14 +107,14 @@ async def _columns(connection: AsyncConnection, mapping: Mapping) -> Finding:
             own = table_named(rights.table, column)
             if not await catalog.answers(connection, select(own.c[column]).limit(0)):
                 wrong.append(f"{rights.table} has no column {column} that we may read")
-        known = (await catalog.columns_by_table(connection, mapping.place.kind)).get(rights.table, set())
+        known = (await catalog.columns_by_table(connection, kind)).get(rights.table, set())
         wrong += [
             f"{rights.table} has no column {column} that we may change"
             for column in sorted(rights.changes - rights.reads)
             if known and column not in known
         ]
     if wrong:
-        looks = recognise_framework(await catalog.columns_by_table(connection, mapping.place.kind))
+        looks = recognise_framework(await catalog.columns_by_table(connection, kind))
         hint = (
             f"; the tables look like those of {looks.preset}"
             if looks and looks.preset != mapping.preset
@@ -198,18 +203,27 @@ async def _rights(connection: AsyncConnection, mapping: Mapping) -> Finding:
         if _may_be_written(sqlite_path(mapping.place.url)):
             return name, True, "the file and its folder can be written"
         return name, False, "the file, or the folder that SQLite keeps its journal in, cannot be written"
-    held, needed = await catalog.held_rights(connection, kind), needed_rights(mapping)
-    there = await catalog.columns_by_table(connection, kind)
-    missing = list(_missing(needed, held, there))
+    held, needed = await held_rights(connection, kind), await _needed_on_tables(connection, mapping)
+    missing = list(_missing(needed, held))
     if missing:
         return name, False, f"missing: {_some(missing)}"
     more = [*sorted(held.everywhere), *_more(needed, held)]
     engines = await catalog.tables_without_transactions(connection, kind)
-    unsafe = sorted(rights.table for rights in needed if _plain(rights) in engines)
+    unsafe = sorted(rights.table for table, rights in needed.items() if table in engines)
     warnings = [f"more than is needed: {_some(more)}"] if more else []
     if unsafe:
         warnings.append(f"a change could be left half done, without transactions in {_some(unsafe)}")
     return name, True, f"warning: {'; '.join(warnings)}" if warnings else "no more than is needed"
+
+
+async def _needed_on_tables(connection: AsyncConnection, mapping: Mapping) -> dict[str, Rights]:
+    """What is needed on the tables that there are, by their full names."""
+    found: dict[str, Rights] = {}
+    for rights in needed_rights(mapping):
+        table = await catalog.full_name(connection, mapping.place.kind, rights.table)
+        if table is not None:
+            found[table] = found[table] | rights if table in found else rights
+    return found
 
 
 def _may_be_written(path: str) -> bool:
@@ -217,24 +231,21 @@ def _may_be_written(path: str) -> bool:
     return os.access(path, os.W_OK) and os.access(folder, os.W_OK)
 
 
-def _missing(needed: list[Rights], held: catalog.Held, there: dict[str, set[str]]) -> Iterator[str]:
-    for rights in needed:
-        table = _plain(rights)
-        if rights.if_exists and table not in there:
-            continue
+def _missing(needed: dict[str, Rights], held: Held) -> Iterator[str]:
+    for table, rights in needed.items():
+        everywhere = held.in_all_tables[table.partition(".")[0]]
         for right, wanted, has in (
             ("SELECT", rights.reads, held.reads[table]),
             ("UPDATE", rights.changes, held.changes[table]),
         ):
-            if wanted - has and right not in held.in_all_tables:
+            if wanted - has and not everywhere & {right, EVERYTHING}:
                 yield f"{right} ({', '.join(sorted(wanted - has))}) on {rights.table}"
-        if rights.deletes and not (held.more[table] | held.in_all_tables) & {"DELETE", "ownership"}:
+        if rights.deletes and not (held.more[table] | everywhere) & {"DELETE", "ownership", EVERYTHING}:
             yield f"DELETE on {rights.table}"
 
 
-def _more(needed: list[Rights], held: catalog.Held) -> Iterator[str]:
-    ours = {_plain(rights): rights for rights in needed}
-    for table, rights in ours.items():
+def _more(needed: dict[str, Rights], held: Held) -> Iterator[str]:
+    for table, rights in needed.items():
         reads, changes = held.reads[table] - rights.reads, held.changes[table] - rights.changes
         if reads:
             yield f"SELECT of {len(reads)} more columns of {rights.table}"
@@ -245,12 +256,8 @@ def _more(needed: list[Rights], held: catalog.Held) -> Iterator[str]:
     others = {
         table for each in (held.reads, held.changes, held.more) for table, found in each.items() if found
     }
-    if others - set(ours):
-        yield f"something on {len(others - set(ours))} more tables"
-
-
-def _plain(rights: Rights) -> str:
-    return rights.table.rpartition(".")[2]
+    if others - set(needed):
+        yield f"something on {len(others - set(needed))} more tables"
 
 
 def _some(names: list[str]) -> str:

@@ -20,6 +20,16 @@ class Rights:
     deletes: bool = False
     if_exists: bool = True
 
+    def __or__(self, other: "Rights") -> "Rights":
+        """Both together, where one table is named in two ways: `members` and `public.members`."""
+        return Rights(
+            self.table,
+            self.reads | other.reads,
+            self.changes | other.changes,
+            self.deletes or other.deletes,
+            self.if_exists and other.if_exists,
+        )
+
 
 def needed_rights(mapping: Mapping) -> list[Rights]:
     """All that is needed, and nothing else; the accounts' own table comes first."""
@@ -49,8 +59,13 @@ def needed_rights(mapping: Mapping) -> list[Rights]:
 
 def grants(mapping: Mapping, role: str) -> Iterator[str]:
     """The statements that allow it to a role of PostgreSQL, or to an account of MySQL or MariaDB (`'name'@'host'`)."""
-    kind = mapping.place.kind
-    for rights in needed_rights(mapping):
+    kind, needed = mapping.place.kind, needed_rights(mapping)
+    if kind is Kind.POSTGRESQL:
+        # Whoever may not use a schema sees no table of it. Without one that is named it is `public`, as a rule, which is
+        # everybody's to use: PostgreSQL 15 took away no more than making tables there.
+        for schema in sorted({rights.table.rpartition(".")[0] for rights in needed} - {""}):
+            yield f"GRANT USAGE ON SCHEMA {quoted(schema, kind)} TO {role}"
+    for rights in needed:
         allowed = [f"SELECT ({_listed(rights.reads, kind)})"] if rights.reads else []
         if rights.changes:
             allowed.append(f"UPDATE ({_listed(rights.changes, kind)})")

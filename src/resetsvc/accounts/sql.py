@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Delete, Dialect, Executable, Select, Update, func, select, type_coerce
+from sqlalchemy import ColumnElement, Delete, Dialect, Select, Update, func, select, type_coerce
 from sqlalchemy import cast as sql_cast
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import update as sql_update
 from sqlalchemy.sql import quoted_name
-from sqlalchemy.sql.expression import ColumnClause, FromClause, TableClause, column, exists, table, text
+from sqlalchemy.sql.expression import ColumnClause, FromClause, TableClause, column, exists, table
 from sqlalchemy.types import LargeBinary, UserDefinedType
 
 from resetsvc.accounts.mapping import Mapping
@@ -158,21 +158,3 @@ def _padded(addresses: Sequence[str]) -> list[str]:
     """As long as a power of two: so there are few different statements, and drivers keep them prepared."""
     length = 1 << (len(addresses) - 1).bit_length()
     return [*addresses, *[addresses[-1]] * (length - len(addresses))]
-
-
-def is_there(kind: Kind, name: str) -> tuple[Executable, dict[str, str]]:
-    """Asks whether there is such a table, for anybody who may ask for one: the number of those that there are."""
-    schema, _, plain = name.rpartition(".")
-    match kind:
-        case Kind.SQLITE:
-            return text(
-                "SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view') AND name = :name"
-            ), {"name": plain}
-        case Kind.POSTGRESQL:
-            quoted = f'"{schema}"."{plain}"' if schema else f'"{plain}"'
-            return text("SELECT count(to_regclass(CAST(:name AS text)))"), {"name": quoted}
-        case Kind.MYSQL:
-            return text(
-                "SELECT count(*) FROM information_schema.tables "
-                "WHERE table_schema = coalesce(nullif(:schema, ''), database()) AND table_name = :name"
-            ), {"schema": schema, "name": plain}

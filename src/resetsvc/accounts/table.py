@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from resetsvc.accounts import Account, locale_or_none
+from resetsvc.accounts.catalog import full_name
 from resetsvc.accounts.cells import can_be_kept, text_of, truth_of
 from resetsvc.accounts.engines import open_engine
 from resetsvc.accounts.mapping import Mapping as Description
 from resetsvc.accounts.place import Kind
-from resetsvc.accounts.sql import LONGEST_LIST, Statements, is_there
+from resetsvc.accounts.sql import LONGEST_LIST, Statements
 from resetsvc.addresses import parse_address, written_forms
 from resetsvc.clock import Clock
 from resetsvc.errors import AddressRefused, CannotStore
@@ -88,6 +88,9 @@ class TableAccounts:
     async def seal(self, password: str) -> str:
         return await self._hasher.hash_as(self._format, password)
 
+    def credential_after(self, account: Account, sealed: str) -> str | None:
+        return _credential(account.address, sealed)
+
     async def swap(self, unit: Connection | None, account: Account, sealed: str) -> bool:
         return await self._done(lambda: self._swap(account, sealed), within=SWAP_WITHIN)
 
@@ -129,7 +132,8 @@ class TableAccounts:
                 await change.rollback()
                 return False
             for effect in self._description.effects:
-                if not effect.if_exists or await self._is_there(connection, effect.elsewhere or ""):
+                table = effect.elsewhere or ""
+                if not effect.if_exists or await full_name(connection, self._kind, table) is not None:
                     await connection.execute(self._statements.effect(effect, **who, now=self._clock.now()))
         return True
 
@@ -140,10 +144,6 @@ class TableAccounts:
         who = _as_stored(row, self._kind)
         async with self._engine.begin() as connection:
             return (await connection.execute(self._statements.swap(**who, old=stored, new=old))).rowcount == 1
-
-    async def _is_there(self, connection: AsyncConnection, table: str) -> bool:
-        statement, values = is_there(self._kind, table)
-        return int((await connection.execute(statement, values)).scalar_one()) > 0
 
     async def _read(self, statement: Select[Any]) -> list[Row]:
         """The rows of one statement, which needs no transaction around it."""
@@ -247,12 +247,13 @@ def _account(row: Row, kind: Kind, address: str | None = None) -> Account | None
     address = canonical(stored) if address is None else address
     if not address or recognise(password) is None or not can_be_kept(row["id"], kind):
         return None
+    # The part before the @ is the mail host's to understand, so it stays as it was written.
+    mailed_to = f"{stored.strip(' ').rpartition('@')[0]}@{address.rpartition('@')[2]}"
     return Account(
         id=text_of(row["id"]),
-        # The part before the @ is the mail host's to understand, so it stays as it was written.
-        address=f"{stored.strip(' ').rpartition('@')[0]}@{address.rpartition('@')[2]}",
+        address=mailed_to,
         active=truth_of(row.get("active", True)),
-        credential=_credential(stored, password),
+        credential=_credential(mailed_to, password),
         locale=locale_or_none(locale) if isinstance(locale, str) else None,
         name=text_of(row.get("name")) or None,
     )

@@ -101,6 +101,9 @@ class WebhookAccounts:
             raise PasswordRefused([Reason("too_long", LONGEST_PASSWORD)])
         return password
 
+    def credential_after(self, account: Account, sealed: str) -> None:
+        """The version that the application will give it is the application's to choose."""
+
     async def swap(self, unit: Connection | None, account: Account, sealed: str) -> bool:
         until = self._clock.monotonic() + SWAP_WITHIN
         # Only a fingerprint of the version is ever kept here, so it is asked for once more. What changes between this

@@ -1,9 +1,9 @@
 """`init`: from a few answers, or the address of a database, to a `resetsvc.toml` that works."""
 
 import asyncio
-import contextlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,15 +134,27 @@ def _mapping(described: dict[str, Any]) -> Mapping | None:
 
 
 def _write(path: Path, text: str, *, force: bool) -> None:
-    """For its owner alone from the first byte on: there are secrets in it."""
+    """For its owner alone from the first byte on: there are secrets in it. One that is there goes when this one is whole."""
     try:
-        if force:
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
-        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
+        if not force:
+            _fill(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), text)
+            return
+        descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            _fill(descriptor, text)
+            os.replace(beside, path)
+        except BaseException:
+            os.unlink(beside)
+            raise
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _fill(descriptor: int, text: str) -> None:
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)  # or a power cut may leave an empty file under a name that is there already
 
 
 def _file(

@@ -6,19 +6,30 @@ from resetsvc.store.connection import Connection, Row
 
 
 async def begin_change(
-    connection: Connection, *, letter_id: str, account_id: str, credential: str, client: str, look_at: float
+    connection: Connection,
+    *,
+    letter_id: str,
+    account_id: str,
+    credential: str,
+    becomes: str | None,
+    client: str,
+    look_at: float,
 ) -> bool:
-    """Write down that a link is about to change a password; False while another change of that account has no end."""
+    """Write down that a link is about to change a password; False while another change of that account has no end.
+
+    credential, becomes -- the account's, as it is and as it will be; None: nobody can tell
+    """
     row = await connection.fetch_one(
         """
-        INSERT INTO changes (letter_id, account_id, credential, client, look_at)
-        VALUES (:letter, :account, :credential, :client, :look_at)
+        INSERT INTO changes (letter_id, account_id, credential, becomes, client, look_at)
+        VALUES (:letter, :account, :credential, :becomes, :client, :look_at)
         ON CONFLICT DO NOTHING RETURNING letter_id
         """,
         {
             "letter": letter_id,
             "account": account_id,
             "credential": credential,
+            "becomes": becomes,
             "client": client,
             "look_at": look_at,
         },
@@ -39,12 +50,12 @@ async def take_interrupted_changes(
 ) -> Sequence[Row]:
     """Changes that nobody has ended in time; until `look_again_at` no other process gets them.
 
-    Rows of letter_id, account_id, credential, client.
+    Rows of letter_id, account_id, credential, becomes, client.
     """
     return await connection.fetch_all(
         """
         UPDATE changes SET look_at = :again WHERE look_at <= :now
-        RETURNING letter_id, account_id, credential, client
+        RETURNING letter_id, account_id, credential, becomes, client
         """,
         {"now": now, "again": look_again_at},
     )

@@ -10,17 +10,16 @@ from resetsvc.passwords.formats.argon2id import Argon2Costs, is_phc, phc_matches
 from resetsvc.passwords.formats.bcrypt_hash import bcrypt_matches, is_bcrypt, make_bcrypt
 from resetsvc.passwords.formats.octets import octets_of, octets_or_none
 from resetsvc.passwords.formats.pbkdf2 import iterations_to_write, pbkdf2, pbkdf2_matches
-from resetsvc.passwords.formats.salts import letters_and_digits
+from resetsvc.passwords.formats.salts import PRINTABLE_SALT, letters_and_digits
 from resetsvc.passwords.formats.scrypt import ScryptCosts, scrypt_matches
 
 # 128 bits of letters and digits; Django makes hashes with less anew at the next log-in.
 _SALT_LENGTH = 22
-_SALT = r"(?P<salt>[!-#%-~]{1,128})"  # printable ASCII but for the dollar sign
 _PBKDF2 = re.compile(
-    rf"pbkdf2_sha256\$(?P<iterations>[1-9][0-9]{{0,9}})\${_SALT}\$(?P<key>[A-Za-z0-9+/]{{43}}=)"
+    rf"pbkdf2_sha256\$(?P<iterations>[1-9][0-9]{{0,9}})\${PRINTABLE_SALT}\$(?P<key>[A-Za-z0-9+/]{{43}}=)"
 )
 _SCRYPT = re.compile(
-    rf"scrypt\$(?P<n>[1-9][0-9]{{0,9}})\${_SALT}\$(?P<r>[1-9][0-9]{{0,3}})\$(?P<p>[1-9][0-9]{{0,3}})"
+    rf"scrypt\$(?P<n>[1-9][0-9]{{0,9}})\${PRINTABLE_SALT}\$(?P<r>[1-9][0-9]{{0,3}})\$(?P<p>[1-9][0-9]{{0,3}})"
     r"\$(?P<key>[A-Za-z0-9+/]{86}==)"
 )
 _ARGON2 = "argon2"

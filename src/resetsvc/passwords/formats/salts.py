@@ -1,9 +1,10 @@
-"""Salts that are letters and digits, as the applications make them; from the system's generator."""
+"""Salts as the applications make them, from the system's generator, and as they are read again."""
 
 import secrets
 import string
 
 _ALPHABET = string.ascii_letters + string.digits
+PRINTABLE_SALT = r"(?P<salt>[!-#%-~]{1,128})"  # printable ASCII but for the dollar sign, which ends it
 
 
 def letters_and_digits(length: int) -> str:

@@ -4,17 +4,16 @@ import re
 
 from resetsvc.passwords.formats.octets import octets_of, octets_or_none
 from resetsvc.passwords.formats.pbkdf2 import DIGEST_OCTETS, iterations_to_write, pbkdf2, pbkdf2_matches
-from resetsvc.passwords.formats.salts import letters_and_digits
+from resetsvc.passwords.formats.salts import PRINTABLE_SALT, letters_and_digits
 from resetsvc.passwords.formats.scrypt import ScryptCosts, scrypt_matches
 
 _SALT_LENGTH = 16
-_SALT = r"(?P<salt>[!-#%-~]{1,128})"  # printable ASCII but for the dollar sign
 _SCRYPT = re.compile(
-    rf"scrypt:(?P<n>[1-9][0-9]{{0,9}}):(?P<r>[1-9][0-9]{{0,3}}):(?P<p>[1-9][0-9]{{0,3}})\${_SALT}"
+    rf"scrypt:(?P<n>[1-9][0-9]{{0,9}}):(?P<r>[1-9][0-9]{{0,3}}):(?P<p>[1-9][0-9]{{0,3}})\${PRINTABLE_SALT}"
     r"\$(?P<key>[0-9a-f]{128})"
 )
 _PBKDF2 = re.compile(
-    rf"pbkdf2:(?P<digest>{'|'.join(DIGEST_OCTETS)}):(?P<iterations>[1-9][0-9]{{0,9}})\${_SALT}"
+    rf"pbkdf2:(?P<digest>{'|'.join(DIGEST_OCTETS)}):(?P<iterations>[1-9][0-9]{{0,9}})\${PRINTABLE_SALT}"
     r"\$(?P<key>(?:[0-9a-f]{2}){20,64})"
 )
 
