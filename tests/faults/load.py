@@ -1,6 +1,7 @@
 """The client: asks, and sets passwords, from a seed; writes down what it was told. An answer counts when it is whole."""
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -79,6 +80,7 @@ class Load:
         self._stopping = False
         self._answered: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._changing: dict[str, float] = {}  # by address: until when somebody set a password there
 
     async def __aenter__(self) -> "Load":
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._mix.workers)]
@@ -150,7 +152,11 @@ class Load:
         """One request; whether the connection can take another."""
         if self._chance.random() < self._mix.changes and (link := await self._open_link()) is not None:
             letter_id, address = link
-            return (await self._send(connection, "change", address, letter_id))[1]
+            self._changing[address] = math.inf
+            try:
+                return (await self._send(connection, "change", address, letter_id))[1]
+            finally:
+                self._changing[address] = time.monotonic()
         return (await self._send(connection, "ask", self._chance.choice(self._mix.addresses)))[1]
 
     async def _send(
@@ -178,7 +184,11 @@ class Load:
         return outcome, reusable
 
     async def _open_link(self) -> tuple[str, str] | None:
-        """The letter and the address of a link that somebody has just been sent."""
+        """The letter and the address of a link that somebody has just been sent.
+
+        None of an account whose password was being set since we looked: its links are dead by then, and rightly refused.
+        """
+        began = time.monotonic()
         sql = (
             "SELECT id, address FROM letters WHERE state = 'sent' AND kind = 'reset' AND link IS NULL"
             " ORDER BY seq DESC LIMIT 40"
@@ -187,9 +197,10 @@ class Load:
             rows = await asyncio.to_thread(self._database.rows, sql, patience=0.1)
         except DatabaseAway:
             return None
-        if not rows:
+        open_still = [row for row in rows if self._changing.get(row["address"], -math.inf) < began]
+        if not open_still:
             return None
-        row = self._chance.choice(rows)
+        row = self._chance.choice(open_still)
         return row["id"], row["address"]
 
 

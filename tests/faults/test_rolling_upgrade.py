@@ -96,7 +96,7 @@ async def test_a_new_version_and_its_schema_come_while_requests_do(tmp_path: Pat
             for service in serving:
                 assert service.port is not None
                 door.put_in(service.port)
-            mix = Mix(machine.addresses, rate=60, workers=8, kept=0.0)
+            mix = Mix(machine.addresses, rate=60, workers=8, changes=0.2, kept=0.0)
             try:
                 async with Load(tmp_path, database, [door], mix, random.Random(3), KEY) as load:  # noqa: S311 -- repeatable
                     await load.answers(40)
