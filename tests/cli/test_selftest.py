@@ -240,7 +240,7 @@ def test_an_echo_is_found_where_it_is_looked_for(bare_server: StartServer) -> No
         answer.measure(200)
         assert answer.result(1).verdict is not Verdict.LEAK
         echo = Echo(client, Classes(LISTS, seed=1), window=2000)
-        result = measure_until_decided(echo, 200, repeats=2, tell=lambda _: None)
+        result = measure_until_decided(echo, 100, repeats=2, tell=lambda _: None)
     assert result.verdict is Verdict.LEAK
     for finding in result.findings:
         compared = finding.comparisons["known - unknown"]
@@ -298,9 +298,9 @@ with socket.socket(fileno=int(sys.argv[1])) as listening:
 
 
 async def test_the_service_is_not_convicted(tmp_path: Path) -> None:
-    async with scene(tmp_path, addresses=1000) as here:
+    async with scene(tmp_path, addresses=500) as here:
         ended = await run(
-            *("selftest", "timing", *here.options[:4], "--samples", "2000", "--repeats", "0", "--json"),
+            *("selftest", "timing", *here.options[:4], "--samples", "500", "--repeats", "0", "--json"),
             env={},
             cwd=tmp_path,
             within=600,
@@ -315,10 +315,10 @@ async def test_a_service_that_looks_the_account_up_in_the_handler_is_convicted(t
     """With an Argon2id hash for those who have one, as strong as the default: some 20 ms and more."""
     program = ("tests.selftest.launch",)
     async with scene(
-        tmp_path, addresses=250, program=program, argon2_memory="19456", argon2_time="2"
+        tmp_path, addresses=200, program=program, argon2_memory="19456", argon2_time="2"
     ) as here:
         ended = await run(
-            *("selftest", "timing", *here.options, "--samples", "250", "--repeats", "3", "--json"),
+            *("selftest", "timing", *here.options, "--samples", "200", "--repeats", "3", "--json"),
             env={},
             cwd=tmp_path,
             within=600,

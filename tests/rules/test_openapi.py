@@ -19,6 +19,7 @@ from resetsvc.settings import Settings
 from resetsvc.testing import Mailbox, make_settings
 from resetsvc.tokens import Tokens
 from resetsvc.version import __version__
+from resetsvc.web import asgi
 from resetsvc.web.openapi import document
 from resetsvc.web.replies import HTTP_PROBLEMS, PROBLEMS
 
@@ -166,6 +167,7 @@ async def test_real_answers_are_as_the_document_says_and_nothing_is_told_that_ne
     resetsvc_accounts: BuiltinAccounts,
     resetsvc_mailbox: Mailbox,
     resetsvc_app: Quart,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def token() -> str:
         await drive.in_all_forms("POST /reset-password", form={"email": "ann@example.com"})
@@ -203,7 +205,7 @@ async def test_real_answers_are_as_the_document_says_and_nothing_is_told_that_ne
     await drive.send("GET /metrics")
     await drive.send("GET /metrics", headers={"Authorization": "Bearer wrong"})
 
-    resetsvc_app.config["BODY_TIMEOUT"] = 0.05  # seconds; what never ends is cut after ten in real life
+    monkeypatch.setattr(asgi, "SLOWEST_BODY", 0.05)  # seconds; what never ends is cut after ten in real life
     for post in POSTS:
         await slow(drive, resetsvc_app, post)
 
