@@ -4,7 +4,6 @@ import asyncio
 import logging
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from tests.accounts_webhook.conftest import Connect
 from tests.accounts_webhook.test_questions import ANN, BOB, NEW_PASSWORD, OLD_PASSWORD, account_of
 from tests.support.accounts_endpoint import SECRET, AccountsEndpoint, Manner, accounts_endpoint
 from tests.support.certificates import CertificateKind, server_context, write_ca_file
+from tests.support.unhurried_loop import loop_time
 
 NOT_GENUINE = "an answer that is not genuine"
 
@@ -76,7 +76,7 @@ async def test_a_failure_is_no_answer_and_the_log_says_why(
 ) -> None:
     why, again = FAILURES[manner]
     ann = endpoint.add(ANN)
-    accounts = connect(timeout=QUICK)
+    accounts = connect(timeout=QUICK, clock=Hand().clock)
     await accounts.find([ANN])
     asked = len(endpoint.questions)
     endpoint.manner = manner
@@ -105,7 +105,7 @@ async def test_a_swap_without_an_answer_cannot_be_told_and_never_happens_twice(
     endpoint: AccountsEndpoint, connect: Connect, manner: Manner
 ) -> None:
     ann = endpoint.add(ANN)
-    accounts = connect(timeout=QUICK)
+    accounts = connect(timeout=QUICK, clock=Hand().clock)
     account = await account_of(accounts)
     endpoint.manners = ["well"]  # to the question how the account is now
     endpoint.manner = manner
@@ -126,7 +126,7 @@ async def test_an_answer_that_was_lost_is_asked_for_again_and_nothing_is_done_tw
     endpoint: AccountsEndpoint, connect: Connect, manner: Manner
 ) -> None:
     ann = endpoint.add(ANN)
-    accounts = connect(timeout=QUICK)
+    accounts = connect(timeout=QUICK, clock=Hand().clock)
     account = await account_of(accounts)
     endpoint.manners = ["well", manner]
     assert await accounts.swap(None, account, NEW_PASSWORD)
@@ -253,11 +253,11 @@ async def test_a_look_up_ends_before_the_dispatcher_counts_as_standing_still(
 ) -> None:
     assert FIND_WITHIN + 0.5 <= ALIVE_WITHIN
     endpoint.manner = "silent"
-    began = time.monotonic()
+    began = loop_time()
     with pytest.raises(CannotStore):
         await accounts.find([ANN])
     # All attempts together: were it for each of them, three times as long.
-    assert FIND_WITHIN * 0.9 < time.monotonic() - began < 2 * FIND_WITHIN
+    assert FIND_WITHIN * 0.9 < loop_time() - began < 2 * FIND_WITHIN
 
 
 async def test_what_a_swap_takes_in_all_is_bounded_and_not_each_of_its_steps(
@@ -277,10 +277,10 @@ async def test_what_a_swap_takes_in_all_is_bounded_and_not_each_of_its_steps(
         return answer(message_id, body)
 
     endpoint.reply = takes_its_time  # type: ignore[method-assign]  # the endpoint is the test's own
-    began = time.monotonic()
+    began = loop_time()
     with pytest.raises(CannotStore):
         await accounts.swap(None, account, NEW_PASSWORD)
-    assert time.monotonic() - began < SWAP_WITHIN / 2  # for a step of its own it would be all of it, and more
+    assert loop_time() - began < SWAP_WITHIN / 2  # for a step of its own it would be all of it, and more
     assert endpoint.types()[:3] == ["find", "get", "swap"]
 
 
@@ -291,11 +291,11 @@ async def test_a_connection_that_does_not_come_about_is_given_up_before_an_answe
     failed_after: list[float] = []
 
     def chance() -> float:  # a coin is tossed for the pause after each failure
-        failed_after.append(time.monotonic() - began)
+        failed_after.append(loop_time() - began)
         return 0.0
 
     accounts = connect(url=endpoint.url.replace("http:", "https:"), clock=Clock(chance=chance))
-    began = time.monotonic()
+    began = loop_time()
     with capture_logs() as records, pytest.raises(CannotStore):
         await accounts.find([ANN])
     assert {record["why"] for record in records if record["event"] == FAILED} == {"ConnectTimeout"}
@@ -304,12 +304,12 @@ async def test_a_connection_that_does_not_come_about_is_given_up_before_an_answe
 
 
 async def test_no_attempt_takes_longer_than_is_set(endpoint: AccountsEndpoint, connect: Connect) -> None:
-    accounts = connect(timeout=0.2)
+    accounts = connect(timeout=0.2, clock=Hand().clock)
     endpoint.manner = "dripping"
-    began = time.monotonic()
+    began = loop_time()
     with pytest.raises(CannotStore):
         await accounts.find([ANN])
-    assert 3 * 0.2 <= time.monotonic() - began < FIND_WITHIN
+    assert 3 * 0.2 <= loop_time() - began < FIND_WITHIN
     assert len(endpoint.questions) == ATTEMPTS
 
 
@@ -478,7 +478,7 @@ async def test_no_failure_tells_a_secret_or_an_address(
 ) -> None:
     ann = endpoint.add(ANN)
     ann.version = 987654321
-    accounts = connect(timeout=QUICK)
+    accounts = connect(timeout=QUICK, clock=Hand().clock)
     account = await account_of(accounts)
     said = []
     with caplog.at_level(logging.DEBUG, "resetsvc"), capture_logs() as records:
