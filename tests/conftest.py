@@ -1,6 +1,8 @@
 """What all tests share: the fixtures that the package ships for everybody's suite, and who may run beside whom."""
 
+import asyncio
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,18 +11,40 @@ import limits.aio.strategies
 import pytest
 
 import resetsvc.limits
+from tests.support.unhurried_loop import UnhurriedLoop
 
 pytest_plugins = ["resetsvc.testing"]
 
 HERE = Path(__file__).parent
+# Folders and files whose tests share something that is dear to make: a browser and its event loop, a server, a house.
+TOGETHER = (
+    "browser",
+    "hostile",
+    "bench/test_postgresql_figure.py",
+    "faults/test_postgresql.py",
+    "flow/test_bad_input.py",
+    "store/test_query_plans_on_postgresql.py",
+)
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n 2 --dist loadgroup`: a file stays together, and all that shares one Chromium and its event loop does."""
+    """With `-n 2 --dist loadgroup`: what shares something dear stays together.
+
+    What claims seconds of the real clock is repeated once if it fails: the machine may have been late, and not the service. A
+    service that is too slow fails both times. The summary names each test that was repeated.
+    """
     for item in items:
-        folder, *_, name = item.path.relative_to(HERE).parts
-        group = folder if folder == "browser" else f"{folder}/{name}"
-        item.add_marker(pytest.mark.xdist_group(group))
+        if item.get_closest_marker("wall_clock") is not None:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+        for shared in TOGETHER:
+            if item.path.is_relative_to(HERE / shared):
+                item.add_marker(pytest.mark.xdist_group(shared))
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Where both sides of a conversation are in one process, a pause of that process is nobody's silence."""
+    return {"unhurried": UnhurriedLoop}
 
 
 @pytest.fixture(autouse=True)

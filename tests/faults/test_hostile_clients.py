@@ -23,9 +23,13 @@ import pytest
 from tests.cli.processes import Running, add_account, environment, running, serving
 from tests.support.relay_on_order import RelayOnOrder
 
+SOON = 60.0  # seconds; a busy machine is no fault of the service
 IDLE = int(os.environ.get("RESETSVC_TEST_IDLE", "2000"))
 SLOW = 8  # clients of each other kind
 HEADERS_WITHIN = 5.0  # seconds, as the built-in configuration says
+BOUND = (
+    2.5  # seconds for an answer; who had to wait until the others were let go would wait for five at least
+)
 MEMORY = 100  # MiB that all of them together may take
 ASK = b"POST /reset-password HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
 
@@ -157,6 +161,7 @@ async def answered_in(url: str, times: int, every: float) -> list[float]:
     return sorted(seconds)
 
 
+@pytest.mark.wall_clock
 async def test_a_healthy_client_is_served_while_others_misbehave_and_memory_stays_flat(
     tmp_path: Path,
 ) -> None:
@@ -179,9 +184,9 @@ async def test_a_healthy_client_is_served_while_others_misbehave_and_memory_stay
             print(  # noqa: T201 -- figures for whoever runs this by hand
                 f"\nhealthy: slowest {seconds[-1]:.2f} s; {most - before:.0f} MiB for {IDLE} idle and others"
             )
-            assert seconds[-3] < 1.0, seconds  # two may have met a machine that was busy otherwise
+            assert seconds[-3] < BOUND, seconds  # two may have met a machine that was busy otherwise
             assert most - before < MEMORY
-            end = time.monotonic() + 10
+            end = time.monotonic() + SOON
             gone = 0
             for one in idle:  # each was told that it had its time
                 while True:
@@ -210,23 +215,26 @@ async def test_without_descriptors_nothing_is_lost_and_it_recovers_by_itself(tmp
                 assert (await client.get("/healthz")).status_code == 200
                 async with idle_connections(port, 100) as idle:
                     descriptors = Path(f"/proc/{process.process.pid}/fd")
-                    end = time.monotonic() + 10
-                    while len(list(descriptors.iterdir())) < 58:
+
+                    def none_is_left() -> bool:
+                        return len(list(descriptors.iterdir())) >= 58
+
+                    end = time.monotonic() + SOON
+                    while not none_is_left():
                         assert time.monotonic() < end
                         await asyncio.sleep(0.02)
                     # Who is connected, as a proxy in front is, is served as ever.
-                    began = time.monotonic()
                     for name in ("ann", "bob"):
                         answer = await client.post("/reset-password", data={"email": f"{name}@user.test"})
                         assert (answer.status_code, answer.text) == (200, "Email sent")
-                    assert time.monotonic() - began < 2.0
+                    assert none_is_left()  # so nobody had to be let go first
                     for (
                         one
                     ) in idle:  # answered with 400 and closed: sooner than by waiting until their time is up
                         with contextlib.suppress(OSError):
                             one.send(b"nonsense\r\n\r\n")
                 # The others are gone: new clients get in, and what could not leave leaves.
-                end = time.monotonic() + 20
+                end = time.monotonic() + SOON
                 while True:
                     with contextlib.suppress(httpx.TransportError):
                         async with httpx.AsyncClient(base_url=process.url, timeout=10) as newcomer:
@@ -235,7 +243,7 @@ async def test_without_descriptors_nothing_is_lost_and_it_recovers_by_itself(tmp
                                 break
                     assert time.monotonic() < end
                     await asyncio.sleep(0.1)
-                await relay.until(lambda: relay.accepted >= 3, within=20)
+                await relay.until(lambda: relay.accepted >= 3, within=SOON)
             with contextlib.closing(sqlite3.connect(tmp_path / "resetsvc.db")) as connection:
                 stored = [row[0] for row in connection.execute("SELECT address FROM letters ORDER BY seq")]
             assert stored[:2] == ["ann@user.test", "bob@user.test"]

@@ -190,6 +190,7 @@ async def test_an_outcome_whose_answer_is_lost_makes_no_second_mail(url: str, tm
         assert len(mailbox.mails) == 1
 
 
+@pytest.mark.wall_clock
 async def test_while_nothing_passes_requests_are_refused_in_time_and_afterwards_nothing_is_missing_or_doubled(
     url: str, tmp_path: Path
 ) -> None:
@@ -210,7 +211,7 @@ async def test_while_nothing_passes_requests_are_refused_in_time_and_afterwards_
             took = time.perf_counter() - began
             assert {answer.status_code for answer in answers} == {503}
             assert {answer.headers["Retry-After"] for answer in answers} == {"5"}
-        assert took < ANSWER_TIMEOUT + CONNECT_TIMEOUT + 2
+        assert took < 3 * (ANSWER_TIMEOUT + CONNECT_TIMEOUT)  # nothing that waits on would ever end
         await until(lambda: _accepted(running, people[0]), 30)
         await running.past_all_letters_but_those_in_hand()
 

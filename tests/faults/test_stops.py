@@ -43,6 +43,7 @@ async def test_a_stop_under_load_tears_no_request_and_no_letter(
     assert verdict.figures["copies beyond the first"] == 0
 
 
+@pytest.mark.wall_clock
 async def test_a_letter_that_does_not_end_in_time_goes_back(tmp_path: Path, relay_here: RelayHere) -> None:
     house = relay_here.house
     setup = Setup(tmp_path, serving=1, relay_faults=(), smtp_timeout=60)
@@ -62,6 +63,7 @@ async def test_a_letter_that_does_not_end_in_time_goes_back(tmp_path: Path, rela
     assert machine.verdict().good
 
 
+@pytest.mark.wall_clock
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_second_signal_does_not_wait_and_nothing_is_lost(
     tmp_path: Path, relay_here: RelayHere, number: signal.Signals

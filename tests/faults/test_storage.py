@@ -19,6 +19,7 @@ import pytest
 
 from resetsvc.app import create_app
 from resetsvc.intake import DISK_RESERVE
+from resetsvc.store.sqlite import BUSY_TIMEOUT
 from resetsvc.testing import Mailbox, make_settings
 from tests.cli.processes import Running, add_account, environment, serving
 from tests.faults.failing_disk import FailingDisk, Failure, build_failing_disk
@@ -27,6 +28,9 @@ from tests.support.relay_on_order import Fault, RelayOnOrder
 
 LOCKED_FOR = float(os.environ.get("RESETSVC_TEST_LOCKED_FOR", "1"))
 SOON = 30.0
+TOLD_WITHIN = (
+    5 * BUSY_TIMEOUT
+)  # once is what the service waits itself; who waits for the end of a fault waits for SOON
 PASSWORD = "an old password of hers"
 
 
@@ -103,6 +107,7 @@ async def service(
 # ---- a disk that fails ----
 
 
+@pytest.mark.wall_clock
 async def test_while_the_disk_fails_requests_are_refused_and_then_all_goes_on(tmp_path: Path) -> None:
     """Three times, in three ways, without a restart."""
     disk = build_failing_disk(tmp_path)
@@ -117,7 +122,7 @@ async def test_while_the_disk_fails_requests_are_refused_and_then_all_goes_on(tm
                 assert await house.ask_many(f"{how}-meanwhile", 10) == {503}, how
                 assert await house.ask("ann1@user.test") == 503
                 assert house.retry_after == {"5"}
-                assert house.slowest < 5
+                assert house.slowest < TOLD_WITHIN
                 assert (await house.client.get("/healthz")).status_code == 200
                 disk.works()
                 await house.ask_until(f"{how}-after", 200)
@@ -259,6 +264,7 @@ async def test_a_database_that_may_not_grow_refuses_and_goes_on_when_it_may(tmp_
 # ---- a database that is locked ----
 
 
+@pytest.mark.wall_clock
 async def test_while_another_process_locks_the_database_requests_are_refused_in_time(tmp_path: Path) -> None:
     async with RelayOnOrder() as relay:
         await relay.stop()
@@ -275,7 +281,7 @@ async def test_while_another_process_locks_the_database_requests_are_refused_in_
                 burst += 1
                 assert (await house.client.get("/reset-password")).status_code == 200
             assert house.retry_after == {"5"}
-            assert house.slowest < 5
+            assert house.slowest < TOLD_WITHIN
             holder.execute("ROLLBACK")
             holder.close()
             assert await house.ask("ann1@user.test") == 200
