@@ -11,7 +11,7 @@ from tests.browser.chromium import CHROMIUM, MISSING, Watch, chromium, watch
 from tests.browser.serving import OtherSite, ResetService, other_site, reset_service
 from tests.support.lacking import lacking
 
-expect.set_options(timeout=10_000)
+expect.set_options(timeout=30_000)
 
 # The browser's connection belongs to one event loop, so all these tests share it:
 # every file here says `pytestmark = pytest.mark.asyncio(loop_scope="session")`.
@@ -42,7 +42,7 @@ async def service(tmp_path: Path, webmail: OtherSite) -> AsyncIterator[ResetServ
 @pytest_asyncio.fixture(loop_scope="session")
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     async with await browser.new_context() as context:
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         yield context
 
 

@@ -40,7 +40,7 @@ async def serving(app: Quart, listening: socket.socket, started: asyncio.Event) 
 
     server = asyncio.create_task(serve_app(app, config, until_stop))
     starting = asyncio.create_task(started.wait())
-    await asyncio.wait([server, starting], return_when=asyncio.FIRST_COMPLETED, timeout=20)
+    await asyncio.wait([server, starting], return_when=asyncio.FIRST_COMPLETED, timeout=60)
     if server.done():
         starting.cancel()
         await server
@@ -49,7 +49,7 @@ async def serving(app: Quart, listening: socket.socket, started: asyncio.Event) 
         yield url
     finally:
         stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await server
 
 

@@ -65,7 +65,7 @@ class Ended:
 
 
 async def run(
-    *arguments: str, env: Mapping[str, str], cwd: Path, stdin: bytes = b"", within: float = 20.0
+    *arguments: str, env: Mapping[str, str], cwd: Path, stdin: bytes = b"", within: float = 60.0
 ) -> Ended:
     """Run a command to its end."""
     process = await asyncio.create_subprocess_exec(
@@ -94,7 +94,7 @@ class Running:
     said: str = ""
     bell: Bell = field(default_factory=Bell)
 
-    async def until(self, holds: Callable[[str], bool], *, within: float = 15.0) -> None:
+    async def until(self, holds: Callable[[str], bool], *, within: float = 60.0) -> None:
         """Wait until what it said fulfils a condition; fail at once if it ends before."""
         try:
             async with asyncio.timeout(within):
@@ -124,7 +124,7 @@ class Running:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    async def ended(self, *, within: float = 15.0) -> int:
+    async def ended(self, *, within: float = 60.0) -> int:
         async with asyncio.timeout(within):
             return await self.process.wait()
 

@@ -146,7 +146,7 @@ class Running:
         await until(reached)
 
 
-async def until(true: Callable[[], Awaitable[bool]], seconds: float = 8.0) -> None:
+async def until(true: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
     """Wait for what has no event of its own: a record that another task writes."""
     async with asyncio.timeout(seconds):
         while not await true():  # noqa: ASYNC110 -- a row in a database sets no event

@@ -37,12 +37,12 @@ class EventsReceiver:
 
     async def next(self, number: int) -> Told:
         """The event of that number, from 1 on, once it is there."""
-        async with asyncio.timeout(8), self._arrival:
+        async with asyncio.timeout(30), self._arrival:
             await self._arrival.wait_for(lambda: len(self.told) >= number)
         return self.told[number - 1]
 
     async def has_been_tried(self, times: int) -> None:
-        async with asyncio.timeout(8), self._arrival:
+        async with asyncio.timeout(30), self._arrival:
             await self._arrival.wait_for(lambda: len(self.tried) >= times)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

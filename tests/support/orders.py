@@ -25,7 +25,7 @@ class Order:
         self._book = book
         self._next_slot = 0.0
 
-    async def reached(self, times: int = 1, *, within: float = 10.0) -> None:
+    async def reached(self, times: int = 1, *, within: float = 30.0) -> None:
         """Returns when the fault has struck so often. A held step has then come to its gate; other faults have happened."""
         async with asyncio.timeout(within):
             await self._book.bell.until(lambda: self.struck >= times)

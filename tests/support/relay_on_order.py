@@ -162,7 +162,7 @@ class RelayOnOrder:
             write_ca_file(Path(self._folder.name) / "ca.pem")
         return Path(self._folder.name) / "ca.pem"
 
-    async def until(self, holds: Callable[[], bool], *, within: float = 10.0) -> None:
+    async def until(self, holds: Callable[[], bool], *, within: float = 30.0) -> None:
         """Waits by event for anything that can be seen here: `await relay.until(lambda: len(relay.mails) == 3)`."""
         try:
             async with asyncio.timeout(within):
@@ -173,7 +173,7 @@ class RelayOnOrder:
                 f"{self.open_connections} open; last commands: {self.commands[-12:]}"
             ) from None
 
-    async def next_mail(self, *, within: float = 10.0) -> AcceptedMail:
+    async def next_mail(self, *, within: float = 30.0) -> AcceptedMail:
         """The oldest mail that no `next_mail()` has given yet."""
         await self.until(lambda: len(self.mails) > self._handed_out, within=within)
         self._handed_out += 1

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resetsvc.accounts import Account
@@ -121,6 +121,7 @@ def test_a_budget_that_is_spent_still_gives_one_mail_each_part_of_its_time() -> 
         assert reasons(letter("a", asked_at=NOW + later), earlier=and_one, now=NOW + later) == [reason]
 
 
+@settings(deadline=None, derandomize=True)
 @given(
     asked=st.lists(st.floats(0, 4 * HOUR), min_size=1, max_size=60),
     mails=st.integers(1, 5),
