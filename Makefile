@@ -24,8 +24,8 @@ run: $(VENV)/.run ## Start everything on this machine: service, demo account, ma
 	$(BIN)/resetsvc dev
 
 test: $(VENV)/.test ## Run the whole test suite that this machine can run; say what was skipped, and why
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not wall_clock' $(PYTEST_ARGS) --ignore=tests/faults
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not wall_clock' tests/faults $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not wall_clock' $(PYTEST_ARGS) --ignore=tests/faults
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not wall_clock' tests/faults $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -m wall_clock $(PYTEST_ARGS) || [ $$? -eq 5 ]  # 5: none of those that were asked for looks at a clock
 
 # Not in `test`: counting lines makes what it counts half as slow again, and the tests that look at a clock with it.
