@@ -187,7 +187,7 @@ async def test_killed_right_after_the_answer_it_sends_the_mail_after_the_next_st
     start: Start, page: Page
 ) -> None:
     dev = await start(limit_per_account="")
-    for _ in range(10):  # a machine that is busy may be late with the kill, and the mail faster, some times in a row
+    for _ in range(10):  # on a busy machine the kill may be late, some times in a row
         assert ask_and_kill(dev) == b"Email sent"
         await dev.process.wait()
         unsent = not mails_of(dev)
