@@ -182,7 +182,7 @@ async def test_an_outcome_whose_answer_is_lost_makes_no_second_mail(url: str, tm
         await running.accounts.add(ANN, OLD_PASSWORD)
         await running.ask()
         await mailbox.next_mail()
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(30):
             await proxy.lost.wait()
         (letter,) = await running.letters_finished(1)
         assert (letter["state"], letter["attempts"]) == ("sent", 1)
