@@ -6,7 +6,7 @@ from resetsvc.audit import Event
 from resetsvc.clock import Clock
 from resetsvc.letters import DropReason, short_id
 from resetsvc.links import Links
-from resetsvc.store import letters as sql
+from resetsvc.store import links as link_sql
 from resetsvc.store import mutes
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
@@ -36,10 +36,10 @@ class Cancel:
 
         async def work(unit: Connection) -> None:
             await unit.lock([account.id])  # against a letter for it that is being admitted
-            await sql.revoke_links(unit, account.id, now)
-            await sql.drop_waiting_resets(unit, account.id, DropReason.CANCELLED, now)
+            await link_sql.revoke_links(unit, account.id, now)
+            await link_sql.drop_waiting_resets(unit, account.id, DropReason.CANCELLED, now)
             known_as = sorted({account.address, opened.link.address})
-            await sql.drop_unseen_resets(unit, known_as, DropReason.CANCELLED, now)
+            await link_sql.drop_unseen_resets(unit, known_as, DropReason.CANCELLED, now)
             if mute:
                 await mutes.mute_account(unit, account.id, now + MUTE)
             about = {"letter": opened.link.letter_id, "account": account.id, "address": account.address}

@@ -12,6 +12,7 @@ from resetsvc.letters import DropReason, Kind, Link, NewLetter, short_id
 from resetsvc.links import OpenLink
 from resetsvc.store import changes
 from resetsvc.store import letters as sql
+from resetsvc.store import links as link_sql
 from resetsvc.store.connection import Connection, Row
 from resetsvc.store.database import Store
 from resetsvc.tokens import Tokens
@@ -65,7 +66,7 @@ class Changes:
 
     async def _make_here(self, unit: Connection, opened: OpenLink, sealed: str, client: str) -> None:
         await unit.lock([opened.account.id])  # against a letter for it that is being admitted
-        if not await sql.mark_link_used(unit, opened.link.letter_id, self._clock.now()):
+        if not await link_sql.mark_link_used(unit, opened.link.letter_id, self._clock.now()):
             # Somebody with the same link was faster.
             raise LinkDoesNotWork(short_id(opened.link.letter_id), "ended")
         if not await self._accounts.swap(unit, opened.account, sealed):
@@ -87,7 +88,7 @@ class Changes:
 
     async def _begin(self, unit: Connection, link: Link, becomes: str | None, client: str) -> None:
         await unit.lock([link.account_id])
-        if await sql.get_open_link(unit, link.letter_id) is None:
+        if await link_sql.get_open_link(unit, link.letter_id) is None:
             raise LinkDoesNotWork(short_id(link.letter_id), "ended")
         if not await changes.begin_change(
             unit,
@@ -106,7 +107,7 @@ class Changes:
         """All that follows from a hash that was swapped elsewhere: once, whether its own process comes or another."""
         await unit.lock([account.id])
         was_open = await changes.end_change(unit, letter_id)
-        is_used_now = ours and await sql.mark_link_used(unit, letter_id, self._clock.now())
+        is_used_now = ours and await link_sql.mark_link_used(unit, letter_id, self._clock.now())
         # Neither: somebody has done it all. Only the first: the link was stopped by its owner meanwhile, and the
         # password has changed all the same.
         if was_open or is_used_now:
@@ -122,10 +123,10 @@ class Changes:
             await self._audit.record(unit, Event.LINK_USED, **about)
         event = Event.PASSWORD_CHANGED if ours else Event.CHANGE_UNCLEAR
         await self._audit.record(unit, event, **about, address=account.address)
-        await sql.revoke_links(unit, account.id, now)
-        await sql.drop_waiting_resets(unit, account.id, DropReason.PASSWORD_CHANGED, now)
+        await link_sql.revoke_links(unit, account.id, now)
+        await link_sql.drop_waiting_resets(unit, account.id, DropReason.PASSWORD_CHANGED, now)
         known_as = sorted({account.address, asked_for} - {""})
-        await sql.drop_unseen_resets(unit, known_as, DropReason.PASSWORD_CHANGED, now)
+        await link_sql.drop_unseen_resets(unit, known_as, DropReason.PASSWORD_CHANGED, now)
         notice_id = self._clock.new_letter_id()
         await sql.insert_letters(
             unit,

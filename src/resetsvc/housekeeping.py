@@ -13,7 +13,8 @@ from resetsvc.admission import CLOCK_SKEW
 from resetsvc.clock import Clock
 from resetsvc.errors import CannotStore
 from resetsvc.store import changes, events, mutes
-from resetsvc.store import letters as sql
+from resetsvc.store import kept_letters as kept
+from resetsvc.store import links as link_sql
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
 
@@ -61,7 +62,7 @@ async def keep_tidy(
 
 async def _end_old_links(store: Store, now: float, *, after: float | None, until: float) -> float:
     def end(after: float | None, until: float) -> OneSlice:
-        return lambda unit: sql.end_old_links(unit, after=after, until=until, now=now, limit=SLICE)
+        return lambda unit: link_sql.end_old_links(unit, after=after, until=until, now=now, limit=SLICE)
 
     await _in_slices(store, end(_no_later(after, until), until))
     await _in_slices(store, end(now + CLOCK_SKEW, float("inf")))  # those of before the clock was put back
@@ -70,7 +71,7 @@ async def _end_old_links(store: Store, now: float, *, after: float | None, until
 
 async def _settle(store: Store, *, after: float | None, until: float) -> float:
     after = _no_later(after, until)
-    await _in_slices(store, lambda unit: sql.settle_letters(unit, after=after, until=until, limit=SLICE))
+    await _in_slices(store, lambda unit: link_sql.settle_letters(unit, after=after, until=until, limit=SLICE))
     return until
 
 
@@ -96,7 +97,7 @@ async def erase(store: Store, now: float, retention: float) -> int:
         await mutes.erase_ended_mutes(unit, now)
         await changes.erase_old_changes(unit, now - retention)
         await events.erase_old_events(unit, now - retention)
-        return await sql.erase_finished(unit, now - retention, SLICE)
+        return await kept.erase_finished(unit, now - retention, SLICE)
 
     while (slice_ := await store.unit(work, alone=False)) > 0:
         erased += slice_

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from resetsvc.accounts import Account, Accounts
 from resetsvc.errors import LinkDoesNotWork
 from resetsvc.letters import Link, short_id
-from resetsvc.store import letters as sql
+from resetsvc.store import links as link_sql
 from resetsvc.store.database import Store
 from resetsvc.tokens import Tokens
 
@@ -32,7 +32,7 @@ class Links:
         A wrong signature stops here, after some microseconds and without a look at the database.
         """
         letter_id = self._tokens.read(token)
-        link = await self._store.read(lambda connection: sql.get_open_link(connection, letter_id))
+        link = await self._store.read(lambda connection: link_sql.get_open_link(connection, letter_id))
         if link is None:
             raise LinkDoesNotWork(short_id(letter_id), "ended")  # used, revoked, or never meant to be sent
         account = await self._accounts.get(link.account_id)

@@ -12,7 +12,7 @@ from resetsvc.letters import State
 from resetsvc.relay.relays import Outbox
 from resetsvc.relay.verdict import Verdict
 from resetsvc.store import events
-from resetsvc.store import letters as sql
+from resetsvc.store import kept_letters as kept
 from resetsvc.store.database import Store
 
 LAG_EVERY = 0.5  # seconds between looks at how late the event loop is
@@ -98,10 +98,10 @@ class Metrics:
 
     async def text(self, store: Store, outbox: Outbox) -> bytes:
         """All figures in the Prometheus text format; those that are states and not events are looked at now."""
-        by_state = await store.read(sql.count_by_state)
+        by_state = await store.read(kept.count_by_state)
         for state in State:
             self._letters.labels(state).set(by_state.get(state, 0))
-        oldest = await store.read(sql.oldest_waiting)
+        oldest = await store.read(kept.oldest_waiting)
         self._oldest.set(0 if oldest is None else max(0.0, self._clock.now() - oldest))
         waiting, failed = await store.read(events.count_events)
         self._events.labels("waiting").set(waiting)

@@ -17,7 +17,7 @@ from typing import Any
 from resetsvc.accounts.builtin import BuiltinAccounts
 from resetsvc.clock import Clock
 from resetsvc.passwords.hashing import Hasher
-from resetsvc.store import letters as sql
+from resetsvc.store import kept_letters as kept
 from resetsvc.store.database import Store
 from tests.rules.source import ROOT
 from tests.support.bell import Bell
@@ -210,7 +210,7 @@ async def states_of_letters(env: Mapping[str, str]) -> list[str]:
     store = Store(env["RESETSVC_DATABASE_URL"])
     await store.open()
     try:
-        rows = await store.read(lambda connection: sql.list_letters(connection, None, 100))
+        rows = await store.read(lambda connection: kept.list_letters(connection, None, 100))
     finally:
         await store.close()
     return [row["state"] for row in rows]

@@ -9,6 +9,8 @@ import pytest
 
 from resetsvc.clock import Clock
 from resetsvc.letters import Kind, NewLetter
+from resetsvc.store import admissions as admission_sql
+from resetsvc.store import kept_letters as kept
 from resetsvc.store import letters as sql
 from resetsvc.store.connection import Connection, Row
 from resetsvc.store.database import Store
@@ -44,7 +46,7 @@ async def fill(store: Store) -> None:
             unit, fresh=True, owner="me", now=ASKED + 5, lease_until=ASKED + 9, limit=9
         )
         assert {letter.id for letter in claimed} == {SENT, FAILED, NOTICE}
-        await sql.admit_letters(unit, [(SENT, "7", "c"), (FAILED, "7", "c")], now=ASKED + 5)
+        await admission_sql.admit_letters(unit, [(SENT, "7", "c"), (FAILED, "7", "c")], now=ASKED + 5)
         await sql.mark_sent(unit, [(SENT, ASKED + 6, "mx.example:25", "250 2.0.0 queued as 4711")])
         refusal = ("mx.example:25", "failed", 550, "no such user\x1b[2J\x07here")
         await sql.insert_attempts(unit, [(FAILED, ASKED + 6, *refusal), (NOTICE, ASKED + 6, *refusal)])
@@ -66,7 +68,7 @@ def states(resetsvc: Command) -> dict[str, str]:
 
 def rows_of(resetsvc: Command, state: str | None) -> Sequence[Row]:
     async def read(store: Store) -> Sequence[Row]:
-        return await store.read(lambda connection: sql.list_letters(connection, state, 99))
+        return await store.read(lambda connection: kept.list_letters(connection, state, 99))
 
     return resetsvc.with_store(read)
 

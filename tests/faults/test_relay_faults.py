@@ -22,7 +22,7 @@ from resetsvc.accounts.builtin import BuiltinAccounts
 from resetsvc.app import create_app
 from resetsvc.service import Service
 from resetsvc.store import accounts as sql_accounts
-from resetsvc.store import letters as sql
+from resetsvc.store import kept_letters as kept
 from resetsvc.store.connection import Connection
 from resetsvc.testing import make_settings
 from resetsvc.tokens import Tokens
@@ -231,7 +231,7 @@ async def test_a_refused_log_in_alarms_once_everywhere_and_keeps_the_letters(tmp
         alarms = [entry for entry in logs if entry["log_level"] == "error"]
         assert [entry["event"] for entry in alarms] == ["relay refuses us"]
         assert "word-of-ours" not in repr(logs) + metrics
-        states = await house.service.store.read(sql.count_by_state)
+        states = await house.service.store.read(kept.count_by_state)
         assert states.get("queued", 0) + states.get("sending", 0) == len(people)
 
 

@@ -17,7 +17,7 @@ from resetsvc.accounts.builtin import BuiltinAccounts
 from resetsvc.app import create_app
 from resetsvc.relay.relays import Relays
 from resetsvc.service import Service
-from resetsvc.store import letters as sql
+from resetsvc.store import kept_letters as kept
 from resetsvc.testing import HandClock, make_settings
 from tests.mail.senders import AT_ONCE, PATIENT, SOON
 from tests.support.accepted_mail import AcceptedMail
@@ -45,14 +45,14 @@ class House:
         return str(await answer.get_data(as_text=True))
 
     async def states(self) -> dict[str, int]:
-        return await self.service.store.read(sql.count_by_state)
+        return await self.service.store.read(kept.count_by_state)
 
     async def until_states(self, **expected: int) -> None:
         await self._until(self.states, lambda seen: seen == expected)
 
     async def until_attempts(self, attempts: int) -> None:
         async def count() -> int:
-            letters = await self.service.store.read(lambda unit: sql.list_letters(unit, None, 10))
+            letters = await self.service.store.read(lambda unit: kept.list_letters(unit, None, 10))
             return sum(int(letter["attempts"]) for letter in letters)
 
         await self._until(count, lambda seen: seen >= attempts)

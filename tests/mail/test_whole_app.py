@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resetsvc.letters import State
-from resetsvc.store import letters as sql
+from resetsvc.store import kept_letters as kept
 from tests.mail.houses import NEW, links, serving
 from tests.support.relay_on_order import Fault, RelayOnOrder
 
@@ -54,7 +54,7 @@ async def test_answers_do_not_wait_for_a_relay_that_is_down_and_all_letters_arri
         await relay.start()
         await relay.until(lambda: relay.accepted == 4)
         await house.until_states(sent=4)
-        letters = await house.service.store.read(lambda unit: sql.list_letters(unit, None, 10))
+        letters = await house.service.store.read(lambda unit: kept.list_letters(unit, None, 10))
         assert {letter["attempts"] for letter in letters} == {1}  # an outage is no letter's misfortune
 
 

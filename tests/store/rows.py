@@ -4,6 +4,8 @@ from typing import Any
 
 from resetsvc.clock import Clock
 from resetsvc.letters import ClaimedLetter, Kind, NewLetter
+from resetsvc.store import admissions as admission_sql
+from resetsvc.store import kept_letters as kept
 from resetsvc.store import letters as sql
 from resetsvc.store.database import Store
 
@@ -43,7 +45,7 @@ async def claim(
 
 
 async def row(store: Store, letter_id: str) -> dict[str, Any]:
-    found = await store.read(lambda connection: sql.find_letters(connection, letter_id))
+    found = await store.read(lambda connection: kept.find_letters(connection, letter_id))
     (only,) = found
     return dict(only)
 
@@ -56,7 +58,9 @@ async def admitted(
     await put(store, letter)
     await claim(store, now=letter.asked_at)
     await store.unit(
-        lambda unit: sql.admit_letters(unit, [(letter.id, account, credential)], now=letter.asked_at)
+        lambda unit: admission_sql.admit_letters(
+            unit, [(letter.id, account, credential)], now=letter.asked_at
+        )
     )
     return letter.id
 

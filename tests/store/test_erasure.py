@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from resetsvc.housekeeping import erase
+from resetsvc.store import admissions as admission_sql
+from resetsvc.store import kept_letters as kept
 from resetsvc.store import letters as sql
 from resetsvc.store import mutes
 from resetsvc.store.database import Store
@@ -15,23 +17,23 @@ DAY = 86400.0
 
 async def test_only_what_ended_before_is_erased_with_its_attempts(store: Store) -> None:
     old = await sent(store, at=NOW - 1)
-    kept = await sent(store, at=NOW)
+    young = await sent(store, at=NOW)
     in_hand = await admitted(store)
     await put(store, waiting := new_letter(asked_at=NOW - 100 * DAY))
-    attempts = [(letter_id, NOW, "r", "retry", 451, "later") for letter_id in (old, kept)]
+    attempts = [(letter_id, NOW, "r", "retry", 451, "later") for letter_id in (old, young)]
     await store.write(lambda c: sql.insert_attempts(c, attempts))
-    assert await store.unit(lambda unit: sql.erase_finished(unit, NOW, 100)) == 1
-    left = {row["id"] for row in await store.read(lambda c: sql.list_letters(c, None, 100))}
-    assert left == {kept, in_hand, waiting.id}
-    assert await store.read(lambda c: sql.attempts_of(c, old)) == []
-    assert len(await store.read(lambda c: sql.attempts_of(c, kept))) == 1
-    assert await store.unit(lambda unit: sql.erase_finished(unit, NOW, 100)) == 0
+    assert await store.unit(lambda unit: kept.erase_finished(unit, NOW, 100)) == 1
+    left = {row["id"] for row in await store.read(lambda c: kept.list_letters(c, None, 100))}
+    assert left == {young, in_hand, waiting.id}
+    assert await store.read(lambda c: kept.attempts_of(c, old)) == []
+    assert len(await store.read(lambda c: kept.attempts_of(c, young))) == 1
+    assert await store.unit(lambda unit: kept.erase_finished(unit, NOW, 100)) == 0
 
 
 async def test_erasing_goes_in_slices_oldest_first(store: Store) -> None:
     ids = [await sent(store, at=NOW - n) for n in (3, 5, 1, 4, 2)]
-    assert await store.unit(lambda unit: sql.erase_finished(unit, NOW, 2)) == 2
-    left = [row["id"] for row in await store.read(lambda c: sql.list_letters(c, None, 100))]
+    assert await store.unit(lambda unit: kept.erase_finished(unit, NOW, 2)) == 2
+    left = [row["id"] for row in await store.read(lambda c: kept.list_letters(c, None, 100))]
     assert left == [ids[4], ids[2], ids[0]]
     assert await erase(store, NOW + 30 * DAY, 30 * DAY) == 3
     assert await erase(store, NOW + 30 * DAY, 30 * DAY) == 0
@@ -60,7 +62,9 @@ async def test_no_byte_of_an_address_is_left_in_the_file_or_its_log(store: Store
     await claim(store, limit=200)
     ids = [letter.id for letter in letters]
     await store.write(
-        lambda c: sql.admit_letters(c, [(i, traces["account"], traces["credential"]) for i in ids], now=NOW)
+        lambda c: admission_sql.admit_letters(
+            c, [(i, traces["account"], traces["credential"]) for i in ids], now=NOW
+        )
     )
     await store.write(
         lambda c: sql.insert_attempts(c, [(i, NOW, "r", "retry", 451, traces["reply"]) for i in ids])

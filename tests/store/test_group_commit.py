@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from resetsvc.store import kept_letters as kept
 from resetsvc.store import letters as sql
 from resetsvc.store.database import Store
 from resetsvc.store.group_commit import GroupCommit
@@ -148,7 +149,7 @@ async def test_letters_added_together_are_stored_in_few_commits(store: Store) ->
 
     group: GroupCommit[object] = GroupCommit(write)
     await asyncio.gather(*(group.add(new_letter()) for _ in range(300)))
-    assert await store.read(sql.count_by_state) == {"queued": 300}
+    assert await store.read(kept.count_by_state) == {"queued": 300}
     assert commits <= 3
 
 
@@ -166,4 +167,4 @@ async def test_one_bad_letter_refuses_its_batch_and_nothing_of_it_is_kept(store:
     )
     accepted = sum(outcome is None for outcome in outcomes)
     assert CannotStore in {type(outcome) for outcome in outcomes}
-    assert (await store.read(sql.count_by_state)).get("queued", 0) == accepted
+    assert (await store.read(kept.count_by_state)).get("queued", 0) == accepted

@@ -6,7 +6,10 @@ from dataclasses import asdict
 import pytest
 
 from resetsvc.letters import Kind, State
+from resetsvc.store import admissions as admission_sql
+from resetsvc.store import kept_letters as kept
 from resetsvc.store import letters as sql
+from resetsvc.store import links as link_sql
 from resetsvc.store.database import Store
 from tests.store.rows import LEASE, NOW, admitted, claim, new_letter, put, row, sent
 
@@ -48,11 +51,11 @@ async def test_a_batch_is_stored_whole_or_not_at_all(store: Store) -> None:
     twice = new_letter()
     with pytest.raises(CannotStore):
         await put(store, new_letter(), twice, twice)
-    assert await store.read(sql.count_by_state) == {}
+    assert await store.read(kept.count_by_state) == {}
     await put(store, *(new_letter() for _ in range(1000)))
-    assert await store.read(sql.count_by_state) == {"queued": 1000}
+    assert await store.read(kept.count_by_state) == {"queued": 1000}
     await put(store)
-    assert await store.read(sql.count_by_state) == {"queued": 1000}
+    assert await store.read(kept.count_by_state) == {"queued": 1000}
 
 
 async def test_what_is_undelivered_is_counted_up_to_a_bound(store: Store) -> None:
@@ -196,7 +199,7 @@ async def test_whoever_stops_puts_back_all_it_holds_and_no_more(store: Store) ->
     await claim(store, "me", limit=2)
     await claim(store, "other", limit=1)
     await store.write(lambda c: sql.release_leases(c, owner="me", now=NOW + 1))
-    assert await store.read(sql.count_by_state) == {"queued": 2, "sending": 1, "sent": 1}
+    assert await store.read(kept.count_by_state) == {"queued": 2, "sending": 1, "sent": 1}
     assert (await row(store, done))["state"] == "sent"
     assert len(await claim(store, "next", now=NOW + 1)) == 2
 
@@ -328,9 +331,9 @@ async def test_attempts_are_kept_in_their_order(store: Store) -> None:
         ("b", NOW, "r", "failed", 550, "x"),
     ]
     await store.write(lambda c: sql.insert_attempts(c, rows))
-    found = await store.read(lambda c: sql.attempts_of(c, "a"))
+    found = await store.read(lambda c: kept.attempts_of(c, "a"))
     assert [tuple(attempt) for attempt in map(dict.values, map(dict, found))] == [r[1:] for r in rows[:2]]
-    assert await store.read(lambda c: sql.attempts_of(c, "c")) == []
+    assert await store.read(lambda c: kept.attempts_of(c, "c")) == []
 
 
 # ---- admission ----
@@ -354,19 +357,19 @@ async def test_earlier_letters_are_those_that_count(store: Store) -> None:
     await sent(store, account="3")
     dropped = await ended(store, "dropped")
     failed = await ended(store, "failed")
-    found = await store.read(lambda c: sql.earlier_resets(c, ["1", "2"], since))
+    found = await store.read(lambda c: admission_sql.earlier_resets(c, ["1", "2"], since))
     assert {r["id"] for r in found} == {recent, late, waiting, other}
     assert not {dropped, failed} & {r["id"] for r in found}
     assert {(r["id"], r["account_id"], r["sent_at"]) for r in found if r["account_id"] == "2"} == {
         (other, "2", NOW)
     }
-    assert await store.read(lambda c: sql.earlier_resets(c, [], since)) == []
+    assert await store.read(lambda c: admission_sql.earlier_resets(c, [], since)) == []
 
 
 async def test_a_deadline_is_extended_and_never_shortened(store: Store) -> None:
     one, two, three = (new_letter() for _ in range(3))
     await put(store, one, two, three)
-    await store.write(lambda c: sql.extend_deadlines(c, [(one.id, NOW + 7200), (two.id, NOW + 10)]))
+    await store.write(lambda c: admission_sql.extend_deadlines(c, [(one.id, NOW + 7200), (two.id, NOW + 10)]))
     assert [(await row(store, x.id))["deadline_at"] for x in (one, two, three)] == [
         NOW + 7200,
         NOW + 3600,
@@ -383,7 +386,7 @@ async def test_letters_are_listed_newest_first_by_state(store: Store) -> None:
     await put(store, *waiting)
 
     async def listed(state: str | None, limit: int = 10) -> list[str]:
-        return [r["id"] for r in await store.read(lambda c: sql.list_letters(c, state, limit))]
+        return [r["id"] for r in await store.read(lambda c: kept.list_letters(c, state, limit))]
 
     assert await listed(None) == [*(letter.id for letter in reversed(waiting)), done]
     assert await listed("sent") == [done]
@@ -396,7 +399,7 @@ async def test_a_letter_is_found_by_the_beginning_of_its_id(store: Store) -> Non
     await put(store, *(new_letter(letter_id) for letter_id in ids))
 
     async def found(prefix: str) -> list[str]:
-        return [r["id"] for r in await store.read(lambda c: sql.find_letters(c, prefix))]
+        return [r["id"] for r in await store.read(lambda c: kept.find_letters(c, prefix))]
 
     assert await found("ab") == ids[:2]
     assert await found("abf") == [ids[1]]
@@ -414,7 +417,7 @@ async def test_a_dead_letter_is_put_back_with_a_fresh_deadline(state: str, store
 
     async def retry(ids: list[str] | None, kind: Kind = Kind.RESET) -> list[str]:
         return await store.write(
-            lambda c: sql.retry_letters(c, ids, kind=kind, now=NOW + 10**4, deadline_at=NOW + 2 * 10**4)
+            lambda c: kept.retry_letters(c, ids, kind=kind, now=NOW + 10**4, deadline_at=NOW + 2 * 10**4)
         )
 
     assert await retry([done, dropped, "unknown"]) == []
@@ -439,7 +442,7 @@ async def test_a_dead_letter_is_put_back_with_a_fresh_deadline(state: str, store
 async def test_all_dead_letters_are_put_back_at_once(store: Store) -> None:
     dead = [await ended(store, state) for state in ("failed", "expired", "failed")]
     back = await store.write(
-        lambda c: sql.retry_letters(c, None, kind=Kind.RESET, now=NOW, deadline_at=NOW + 99)
+        lambda c: kept.retry_letters(c, None, kind=Kind.RESET, now=NOW, deadline_at=NOW + 99)
     )
     assert sorted(back) == sorted(dead)
 
@@ -447,30 +450,30 @@ async def test_all_dead_letters_are_put_back_at_once(store: Store) -> None:
 async def test_a_dead_letter_whose_link_was_used_or_revoked_is_not_put_back(store: Store) -> None:
     """A copy had arrived, or its owner said that it was not him: the mail would bring a link that does not work."""
     used, revoked = await ended(store, "failed"), await ended(store, "failed")
-    assert await store.write(lambda c: sql.mark_link_used(c, used, NOW))
-    await store.write(lambda c: sql.revoke_links(c, "1", NOW))
+    assert await store.write(lambda c: link_sql.mark_link_used(c, used, NOW))
+    await store.write(lambda c: link_sql.revoke_links(c, "1", NOW))
     assert (
         await store.write(
-            lambda c: sql.retry_letters(c, [used, revoked], kind=Kind.RESET, now=NOW, deadline_at=NOW + 99)
+            lambda c: kept.retry_letters(c, [used, revoked], kind=Kind.RESET, now=NOW, deadline_at=NOW + 99)
         )
         == []
     )
 
 
 async def test_what_has_waited_longest_is_known(store: Store) -> None:
-    assert await store.read(sql.oldest_waiting) is None
+    assert await store.read(kept.oldest_waiting) is None
     await sent(store, asked_at=NOW - 500)
-    assert await store.read(sql.oldest_waiting) is None
+    assert await store.read(kept.oldest_waiting) is None
     await put(store, new_letter(asked_at=NOW - 5), new_letter(asked_at=NOW - 50.5))
-    assert await store.read(sql.oldest_waiting) == NOW - 50.5
+    assert await store.read(kept.oldest_waiting) == NOW - 50.5
     await claim(store)  # in hand still waits
-    assert await store.read(sql.oldest_waiting) == NOW - 50.5
+    assert await store.read(kept.oldest_waiting) == NOW - 50.5
 
 
 async def test_states_are_counted(store: Store) -> None:
     for state in ("sent", "dropped", "failed", "expired"):
         await ended(store, state)
     await put(store, new_letter())
-    assert await store.read(sql.count_by_state) == {
+    assert await store.read(kept.count_by_state) == {
         state.value: 1 for state in State if state is not State.SENDING
     }

@@ -5,24 +5,26 @@ import asyncio
 import pytest
 
 from resetsvc.letters import Kind, Link
+from resetsvc.store import admissions as admission_sql
 from resetsvc.store import letters as sql
+from resetsvc.store import links as link_sql
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
 from tests.store.rows import NOW, admitted, new_letter, put, row, sent
 
 
 async def is_open(store: Store, letter_id: str) -> bool:
-    return await store.read(lambda c: sql.get_open_link(c, letter_id)) is not None
+    return await store.read(lambda c: link_sql.get_open_link(c, letter_id)) is not None
 
 
 async def use(store: Store, letter_id: str, now: float = NOW) -> bool:
-    return await store.unit(lambda unit: sql.mark_link_used(unit, letter_id, now))
+    return await store.unit(lambda unit: link_sql.mark_link_used(unit, letter_id, now))
 
 
 async def test_the_link_of_a_sent_letter_is_open_until_it_is_used(store: Store) -> None:
     letter_id = await sent(store, address="ann@example.com")
     for _ in range(3):  # looking uses nothing up
-        link = await store.read(lambda c: sql.get_open_link(c, letter_id))
+        link = await store.read(lambda c: link_sql.get_open_link(c, letter_id))
         assert link == Link(letter_id, "1", "c1", "ann@example.com", "203.0.113.5")
     assert await use(store, letter_id, NOW + 7)
     assert not await is_open(store, letter_id)
@@ -52,7 +54,7 @@ async def test_what_was_never_meant_to_go_out_has_no_link(kind: str, store: Stor
     elif kind != "unknown":
         await put(store, letter)
     if kind == "notice":
-        await store.write(lambda c: sql.admit_letters(c, [(letter.id, "1", "c")], now=NOW))
+        await store.write(lambda c: admission_sql.admit_letters(c, [(letter.id, "1", "c")], now=NOW))
     assert not await is_open(store, letter.id)
     assert not await use(store, letter.id)
 
@@ -72,7 +74,7 @@ async def test_a_link_that_was_used_in_a_unit_that_failed_is_open_again(store: S
     letter_id = await sent(store)
 
     async def work(unit: Connection) -> None:
-        assert await sql.mark_link_used(unit, letter_id, NOW)
+        assert await link_sql.mark_link_used(unit, letter_id, NOW)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -90,7 +92,7 @@ async def test_revoking_ends_all_open_links_of_one_account_and_keeps_what_was_us
     other = await sent(store, account="2")
     await put(store, notice := new_letter(kind=Kind.NOTICE, account_id="1"))
     await use(store, used, NOW + 1)
-    await store.write(lambda c: sql.revoke_links(c, "1", NOW + 2))
+    await store.write(lambda c: link_sql.revoke_links(c, "1", NOW + 2))
     for letter_id in (first, second, in_hand):
         assert not await is_open(store, letter_id)
         assert not await use(store, letter_id)
@@ -103,7 +105,7 @@ async def test_revoking_ends_all_open_links_of_one_account_and_keeps_what_was_us
 
 async def test_a_link_that_was_revoked_stays_so_when_its_letter_is_sent_after_all(store: Store) -> None:
     letter_id = await admitted(store)
-    await store.write(lambda c: sql.revoke_links(c, "1", NOW))
+    await store.write(lambda c: link_sql.revoke_links(c, "1", NOW))
     await store.write(lambda c: sql.mark_sent(c, [(letter_id, NOW + 1, "r", "250")]))
     assert not await is_open(store, letter_id)
 
@@ -117,7 +119,7 @@ async def test_reset_letters_that_wait_are_dropped_and_the_notice_is_not(store: 
     )
     await store.write(lambda c: sql.postpone_letters(c, [(waiting, NOW + 15, 1)], owner="me"))
     await put(store, notice := new_letter(kind=Kind.NOTICE, account_id="1"), unclaimed := new_letter())
-    await store.write(lambda c: sql.drop_waiting_resets(c, "1", "password_changed", NOW + 3))
+    await store.write(lambda c: link_sql.drop_waiting_resets(c, "1", "password_changed", NOW + 3))
     for letter_id in (in_hand, waiting):
         found = await row(store, letter_id)
         assert (found["state"], found["reason"], found["finished_at"], found["lease_owner"]) == (
@@ -142,7 +144,7 @@ async def test_reset_letters_that_nobody_has_looked_at_are_dropped_by_their_addr
     )
     await put(store, unseen, other, notice)
     await store.write(
-        lambda c: sql.drop_unseen_resets(c, ["x@example.com", ann], "password_changed", NOW + 3)
+        lambda c: link_sql.drop_unseen_resets(c, ["x@example.com", ann], "password_changed", NOW + 3)
     )
     found = await row(store, unseen.id)
     assert (found["state"], found["reason"], found["finished_at"]) == ("dropped", "password_changed", NOW + 3)

@@ -12,6 +12,7 @@ import pytest
 
 from resetsvc.database_time import clock_of
 from resetsvc.errors import CannotStore, DatabaseUnsuitable, DatabaseUnusable, SchemaOutdated, SchemaTooNew
+from resetsvc.store import kept_letters as kept
 from resetsvc.store import letters as sql
 from resetsvc.store import mutes
 from resetsvc.store.address import POOL_SIZE, parse_address
@@ -42,7 +43,7 @@ async def another_session(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg
 
 
 async def stored(store: Store) -> int:
-    return sum((await store.read(sql.count_by_state)).values())
+    return sum((await store.read(kept.count_by_state)).values())
 
 
 async def until(true: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:

@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from resetsvc.errors import DatabaseUnusable, SchemaOutdated, SchemaTooNew
-from resetsvc.store import letters as sql
+from resetsvc.store import kept_letters as kept
 from resetsvc.store import schema
 from resetsvc.store.database import Store
 from tests.store.rows import new_letter, put
@@ -92,7 +92,7 @@ async def test_a_store_brings_its_own_database_up_to_date_and_keeps_what_is_in_i
         await store.open()
         assert await store.read(schema.current_revision) == schema.REVISION
         await put(store, new_letter())
-        assert await store.read(sql.count_by_state) == {"queued": count}
+        assert await store.read(kept.count_by_state) == {"queued": count}
         await store.close()
 
 

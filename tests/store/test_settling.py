@@ -9,7 +9,9 @@ from resetsvc.app import create_app
 from resetsvc.clock import Clock
 from resetsvc.letters import Kind
 from resetsvc.service import Service
+from resetsvc.store import admissions as admission_sql
 from resetsvc.store import letters as sql
+from resetsvc.store import links as link_sql
 from resetsvc.store.database import Store
 from resetsvc.testing import Mailbox, make_settings
 from tests.flow.conftest import until
@@ -20,17 +22,17 @@ HOUR = 3600.0
 
 async def used(store: Store, *, at: float = NOW) -> str:
     letter_id = await sent(store, at=at)
-    await store.unit(lambda unit: sql.mark_link_used(unit, letter_id, at))
+    await store.unit(lambda unit: link_sql.mark_link_used(unit, letter_id, at))
     return letter_id
 
 
 async def settle(store: Store, *, after: float | None, until: float, limit: int = 100) -> int:
-    return await store.write(lambda c: sql.settle_letters(c, after=after, until=until, limit=limit))
+    return await store.write(lambda c: link_sql.settle_letters(c, after=after, until=until, limit=limit))
 
 
 async def end_links(store: Store, *, after: float | None, until: float, limit: int = 100) -> int:
     return await store.write(
-        lambda c: sql.end_old_links(c, after=after, until=until, now=NOW + HOUR, limit=limit)
+        lambda c: link_sql.end_old_links(c, after=after, until=until, now=NOW + HOUR, limit=limit)
     )
 
 
@@ -73,10 +75,10 @@ async def test_what_was_finished_before_that_time_is_left(store: Store) -> None:
 
 async def test_until_they_are_settled_they_count_and_not_afterwards(store: Store) -> None:
     letter_id = await used(store)
-    (found,) = await store.read(lambda c: sql.earlier_resets(c, ["1"], NOW - 1))
+    (found,) = await store.read(lambda c: admission_sql.earlier_resets(c, ["1"], NOW - 1))
     assert found["id"] == letter_id
     await settle(store, after=None, until=NOW)
-    assert await store.read(lambda c: sql.earlier_resets(c, ["1"], NOW - 1)) == []
+    assert await store.read(lambda c: admission_sql.earlier_resets(c, ["1"], NOW - 1)) == []
 
 
 @FROM

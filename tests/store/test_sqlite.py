@@ -11,7 +11,7 @@ import pytest
 from databases import Database
 
 from resetsvc.errors import CannotStore
-from resetsvc.store import letters as sql
+from resetsvc.store import kept_letters as kept
 from resetsvc.store import mutes
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
@@ -67,7 +67,7 @@ async def test_reading_and_writing_go_on_beside_a_reader_of_another_process(
         other.execute("BEGIN")
         other.execute("SELECT * FROM letters").fetchall()
         await put(store, new_letter())
-        assert await store.read(sql.count_by_state) == {"queued": 2}
+        assert await store.read(kept.count_by_state) == {"queued": 2}
 
 
 async def test_a_locked_database_is_told_in_time_and_everything_goes_on_afterwards(
@@ -83,10 +83,10 @@ async def test_a_locked_database_is_told_in_time_and_everything_goes_on_afterwar
         assert {type(refusal) for refusal in refused} == {CannotStore}
         assert isinstance(refused[0], CannotStore)
         assert "locked" in str(refused[0].__cause__)
-        assert await store.read(sql.count_by_state) == {}  # reading needs no lock
+        assert await store.read(kept.count_by_state) == {}  # reading needs no lock
         other.execute("ROLLBACK")
     await put(store, new_letter())
-    assert await store.read(sql.count_by_state) == {"queued": 1}
+    assert await store.read(kept.count_by_state) == {"queued": 1}
 
 
 @pytest.mark.parametrize("how", ["unit", "write"])

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from resetsvc.errors import CannotStore, DatabaseUnusable, LinkDoesNotWork
+from resetsvc.store import kept_letters as kept
 from resetsvc.store import letters as sql
 from resetsvc.store import mutes
 from resetsvc.store.connection import Connection
@@ -13,7 +14,7 @@ from tests.store.rows import NOW, new_letter, put
 
 
 async def stored(store: Store) -> int:
-    return sum((await store.read(sql.count_by_state)).values())
+    return sum((await store.read(kept.count_by_state)).values())
 
 
 async def test_what_a_unit_returns_comes_back_and_what_it_did_is_seen_by_others(
@@ -167,7 +168,7 @@ async def test_closing_finishes_what_waits_and_then_takes_nothing_more(database_
     with pytest.raises(CannotStore):
         await put(store, new_letter())
     with pytest.raises(CannotStore):
-        await store.read(sql.count_by_state)
+        await store.read(kept.count_by_state)
     again = Store(database_url)
     await again.open()
     assert await stored(again) == 20

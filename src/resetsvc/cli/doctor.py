@@ -26,7 +26,7 @@ from resetsvc.relay.lane import CannotOpen, open_lane
 from resetsvc.relay.url import RelayAddress
 from resetsvc.relay.verdict import Verdict
 from resetsvc.settings import Settings, load_settings
-from resetsvc.store import letters as sql
+from resetsvc.store import kept_letters as kept
 from resetsvc.store import schema
 from resetsvc.store.database import Store
 from resetsvc.store.events import count_events
@@ -137,7 +137,7 @@ async def _database(settings: Settings) -> Finding:
     store = Store(settings.database_url)
     try:
         await store.open()
-        counts = await store.read(sql.count_by_state)
+        counts = await store.read(kept.count_by_state)
     except (ResetError, OSError) as error:
         return "database", False, str(error)
     finally:

@@ -15,7 +15,7 @@ from resetsvc.client_address import mask_client
 from resetsvc.clock import Clock
 from resetsvc.letters import Kind, State, short_id
 from resetsvc.settings import Settings
-from resetsvc.store import letters as sql
+from resetsvc.store import kept_letters as kept
 from resetsvc.store.connection import Connection, Row
 from resetsvc.store.database import Store
 from resetsvc.trail import Trail
@@ -42,7 +42,7 @@ def list_(state: str | None, limit: int, as_json: bool) -> None:
     """List letters, the newest first."""
 
     async def work(_: Settings, store: Store) -> Sequence[Row]:
-        return await store.read(lambda connection: sql.list_letters(connection, state, limit))
+        return await store.read(lambda connection: kept.list_letters(connection, state, limit))
 
     found = [_summary(row) for row in with_store(work)]
     if as_json:
@@ -62,7 +62,7 @@ def show(letter_id: str, as_json: bool) -> None:
 
     async def work(_: Settings, store: Store) -> dict[str, Any]:
         row = await store.read(lambda connection: _only_one(connection, letter_id))
-        attempts = await store.read(lambda connection: sql.attempts_of(connection, row["id"]))
+        attempts = await store.read(lambda connection: kept.attempts_of(connection, row["id"]))
         return _story(row, attempts)
 
     story = with_store(work)
@@ -94,7 +94,7 @@ def retry(ids: tuple[str, ...], failed: bool) -> None:
             asked = [(await _only_one(unit, letter_id))["id"] for letter_id in ids] if ids else None
             back = []
             for kind, lifetime in ((Kind.RESET, settings.delivery_deadline), (Kind.NOTICE, NOTICE_DEADLINE)):
-                back += await sql.retry_letters(unit, asked, kind=kind, now=now, deadline_at=now + lifetime)
+                back += await kept.retry_letters(unit, asked, kind=kind, now=now, deadline_at=now + lifetime)
             if back:
                 trail = Trail(store, settings.keys, Clock())
                 await trail.record(
@@ -113,7 +113,7 @@ def retry(ids: tuple[str, ...], failed: bool) -> None:
 async def _only_one(connection: Connection, letter_id: str) -> Row:
     if not letter_id or set(letter_id) - set("0123456789abcdef"):
         raise click.UsageError(f"{letter_id!r} is not the id of a letter, nor the beginning of one")
-    found = await sql.find_letters(connection, letter_id)
+    found = await kept.find_letters(connection, letter_id)
     if not found:
         raise click.ClickException(f"there is no letter {letter_id}")
     if len(found) > 1:

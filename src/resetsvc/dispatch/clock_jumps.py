@@ -8,7 +8,7 @@ import structlog
 
 from resetsvc.clock import Clock
 from resetsvc.relay.verdict import RETRY_PAUSES
-from resetsvc.store import letters as sql
+from resetsvc.store import shifted_clocks as clock_sql
 from resetsvc.store.connection import Connection
 
 log = structlog.stdlib.get_logger("resetsvc.dispatcher")
@@ -41,12 +41,12 @@ class ClockJumps:
         if jump:
             self._leases_from = self._clock.monotonic() + self._lease
         if jump > 0:
-            await sql.move_waiting_letters(unit, asked_by=now - jump, seconds=jump)
+            await clock_sql.move_waiting_letters(unit, asked_by=now - jump, seconds=jump)
         # That a clock was put back can be seen from the letters alone, also by a process that started since.
-        await sql.bring_back_letters(
+        await clock_sql.bring_back_letters(
             unit, now=now, fresh_by=now + JUMP, retries_by=now + LONGEST_PAUSE + JUMP
         )
-        await sql.cut_leases(unit, longest=now + self._lease + JUMP, until=now + self._lease)
+        await clock_sql.cut_leases(unit, longest=now + self._lease + JUMP, until=now + self._lease)
 
     def mended(self, jump: float) -> None:
         """What `mend_letters` did is on record. Until then the same jump is found again."""

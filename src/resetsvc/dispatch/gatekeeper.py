@@ -8,7 +8,7 @@ from resetsvc.admission import Admission, Budget, Earlier, decide
 from resetsvc.clock import Clock
 from resetsvc.errors import CannotStore
 from resetsvc.letters import ClaimedLetter
-from resetsvc.store import letters as sql
+from resetsvc.store import admissions as admission_sql
 from resetsvc.store import mutes
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
@@ -63,7 +63,7 @@ class Gatekeeper:
         # Back to the first request of this batch too: a mail that left after it answers it.
         since = min(now - (self._budget.seconds if self._budget else 0), *(one.asked_at for one in letters))
         earlier: defaultdict[str, list[Earlier]] = defaultdict(list)
-        for row in await sql.earlier_resets(unit, ids, since):
+        for row in await admission_sql.earlier_resets(unit, ids, since):
             earlier[row["account_id"]].append(Earlier(row["id"], row["admitted_at"], row["sent_at"]))
         decisions = decide(letters, accounts, earlier, muted, self._budget, now)
         await self._record(unit, decisions, now)
@@ -80,8 +80,8 @@ class Gatekeeper:
         ]
         extended = [(d.merged_into, d.letter.deadline_at) for d in decisions if d.merged_into is not None]
         if admitted:
-            await sql.admit_letters(unit, admitted, now=now)
+            await admission_sql.admit_letters(unit, admitted, now=now)
         if refused:
-            await sql.refuse_letters(unit, refused)
+            await admission_sql.refuse_letters(unit, refused)
         if extended:
-            await sql.extend_deadlines(unit, extended)
+            await admission_sql.extend_deadlines(unit, extended)
