@@ -1,4 +1,4 @@
-"""What is done now and then beside delivering: links run out, letters settle, old ones are erased, interrupted changes are finished.
+"""What is done now and then beside delivering: links run out, letters settle and are erased, broken-off changes are finished.
 
 Each chore goes on until `stopping` is set. Any number of processes may do the same one over one database.
 """
@@ -24,7 +24,6 @@ TIDY_EVERY = 60.0  # seconds between looks for links that have run out
 ERASE_EVERY = 3600.0  # seconds
 SLICE = 500  # letters in one transaction: others must not wait for long
 FINISH_EVERY = 5.0  # seconds between looks for changes of passwords that were interrupted
-
 
 OneSlice = Callable[[Connection], Awaitable[int]]
 

@@ -15,7 +15,7 @@ WRITES = 128  # on the writer, between two times: some hundred pages, as many as
 
 
 class Checkpoints:
-    """Has a connection of its own do what SQLite does, left alone, within every so manieth commit.
+    """Has a connection of its own do what SQLite, left alone, does within a commit each time the log has grown enough.
 
     The writer's own limit (`sqlite.LOG_AT_MOST`) stays as a bound for a log that is never quite carried over, because
     somebody always writes or reads meanwhile. Little is left to carry over then.
