@@ -25,7 +25,8 @@ ERASE_EVERY = 3600.0  # seconds
 SLICE = 500  # letters in one transaction: others must not wait for long
 FINISH_EVERY = 5.0  # seconds between looks for changes of passwords that were interrupted
 
-OneSlice = Callable[[Connection], Awaitable[int]]
+# Of what was finished since then, or ever; when what it did something about was finished.
+Slices = Callable[[float | None], Callable[[Connection], Awaitable[list[float]]]]
 
 
 async def keep_tidy(
@@ -60,17 +61,21 @@ async def keep_tidy(
 
 
 async def _end_old_links(store: Store, now: float, *, after: float | None, until: float) -> float:
-    def end(after: float | None, until: float) -> OneSlice:
-        return lambda unit: link_sql.end_old_links(unit, after=after, until=until, now=now, limit=SLICE)
+    def end(until: float) -> Slices:
+        return lambda after: (
+            lambda unit: link_sql.end_old_links(unit, after=after, until=until, now=now, limit=SLICE)
+        )
 
-    await _in_slices(store, end(_no_later(after, until), until))
-    await _in_slices(store, end(now + CLOCK_SKEW, float("inf")))  # those of before the clock was put back
+    await _in_slices(store, end(until), _no_later(after, until))
+    await _in_slices(store, end(float("inf")), now + CLOCK_SKEW)  # those of before the clock was put back
     return until
 
 
 async def _settle(store: Store, *, after: float | None, until: float) -> float:
-    after = _no_later(after, until)
-    await _in_slices(store, lambda unit: link_sql.settle_letters(unit, after=after, until=until, limit=SLICE))
+    def settle(after: float | None) -> Callable[[Connection], Awaitable[list[float]]]:
+        return lambda unit: link_sql.settle_letters(unit, after=after, until=until, limit=SLICE)
+
+    await _in_slices(store, settle, _no_later(after, until))
     return until
 
 
@@ -79,10 +84,10 @@ def _no_later(after: float | None, until: float) -> float | None:
     return None if after is None else min(after, until)
 
 
-async def _in_slices(store: Store, work: OneSlice) -> None:
-    """Do it until it finds less than it may do at once."""
-    while await store.write(work) == SLICE:
-        pass
+async def _in_slices(store: Store, work: Slices, after: float | None) -> None:
+    """Do it until it finds less than it may do at once; go on where the slice before has ended, and not read that again."""
+    while len(finished := await store.write(work(after))) == SLICE:
+        after = None if after is None else max(finished)
 
 
 async def erase(store: Store, now: float, retention: float) -> int:

@@ -27,13 +27,14 @@ async def used(store: Store, *, at: float = NOW) -> str:
 
 
 async def settle(store: Store, *, after: float | None, until: float, limit: int = 100) -> int:
-    return await store.write(lambda c: link_sql.settle_letters(c, after=after, until=until, limit=limit))
+    return len(await store.write(lambda c: link_sql.settle_letters(c, after=after, until=until, limit=limit)))
 
 
 async def end_links(store: Store, *, after: float | None, until: float, limit: int = 100) -> int:
-    return await store.write(
+    finished = await store.write(
         lambda c: link_sql.end_old_links(c, after=after, until=until, now=NOW + HOUR, limit=limit)
     )
+    return len(finished)
 
 
 async def unsettled(store: Store, *letter_ids: str) -> list[str]:
@@ -93,6 +94,15 @@ async def test_links_run_out_in_their_time_and_so_many_at_once(after: float | No
         "used",
     ]
     assert (await row(store, early[0]))["link_at"] == NOW + HOUR
+
+
+async def test_a_slice_tells_how_far_it_came_earliest_first(store: Store) -> None:
+    for number in (3, 1, 2):
+        await sent(store, at=NOW + number)
+    finished = await store.write(
+        lambda c: link_sql.end_old_links(c, after=NOW, until=NOW + 9, now=NOW + HOUR, limit=2)
+    )
+    assert sorted(finished) == [NOW + 1, NOW + 2]
 
 
 async def test_a_service_that_starts_does_both_slice_by_slice(

@@ -75,10 +75,11 @@ async def drop_unseen_resets(
 
 async def end_old_links(
     connection: Connection, *, after: float | None, until: float, now: float, limit: int
-) -> int:
+) -> list[float]:
     """Write down that links have run out, so that a clock that is put back brings none of them to life.
 
-    Those of letters that were sent from `after` until `until`, or at any time until then; `limit` of them at most.
+    Those of letters that were sent from `after` until `until`, or at any time until then; `limit` of them at most, the
+    earliest first if there is an `after`. Returns when they were finished.
     """
     rows = await connection.fetch_all(
         f"""
@@ -88,19 +89,21 @@ async def end_old_links(
             WHERE credential IS NOT NULL AND state = 'sent' AND kind = 'reset' AND link IS NULL AND {_finished(after)}
             LIMIT :limit
         )
-        RETURNING seq
+        RETURNING finished_at
         """,  # noqa: S608 -- one of two conditions of this module
         {"after": after, "until": until, "now": now, "limit": limit},
     )
-    return len(rows)
+    return [float(row["finished_at"]) for row in rows]
 
 
-async def settle_letters(connection: Connection, *, after: float | None, until: float, limit: int) -> int:
+async def settle_letters(
+    connection: Connection, *, after: float | None, until: float, limit: int
+) -> list[float]:
     """Forget the credential of letters that nobody asks about by their account any more: no link of theirs can be used.
 
     Those that were finished from `after` until `until`, or at any time until then; `limit` of them at most. Only with
     a credential is a letter in the index by account, which so holds those of some hours and not of months: a new one
-    would else meet another page of it each time.
+    would else meet another page of it each time. Returns when they were finished.
     """
     rows = await connection.fetch_all(
         f"""
@@ -110,11 +113,11 @@ async def settle_letters(connection: Connection, *, after: float | None, until: 
             WHERE credential IS NOT NULL AND (link IS NOT NULL OR state = 'dropped') AND {_finished(after)}
             LIMIT :limit
         )
-        RETURNING seq
+        RETURNING finished_at
         """,  # noqa: S608 -- one of two conditions of this module
         {"after": after, "until": until, "limit": limit},
     )
-    return len(rows)
+    return [float(row["finished_at"]) for row in rows]
 
 
 def _finished(after: float | None) -> str:
