@@ -83,12 +83,12 @@ async def end_old_links(
     """
     rows = await connection.fetch_all(
         f"""
-        UPDATE letters SET link = 'expired', link_at = :now
-        WHERE link IS NULL AND seq IN (
+        WITH old AS MATERIALIZED (
             SELECT seq FROM letters
             WHERE credential IS NOT NULL AND state = 'sent' AND kind = 'reset' AND link IS NULL AND {_finished(after)}
-            LIMIT :limit
+            LIMIT :limit /*postgresql FOR UPDATE SKIP LOCKED */
         )
+        UPDATE letters SET link = 'expired', link_at = :now WHERE seq IN (SELECT seq FROM old)
         RETURNING finished_at
         """,  # noqa: S608 -- one of two conditions of this module
         {"after": after, "until": until, "now": now, "limit": limit},
@@ -107,12 +107,12 @@ async def settle_letters(
     """
     rows = await connection.fetch_all(
         f"""
-        UPDATE letters SET credential = NULL
-        WHERE credential IS NOT NULL AND seq IN (
+        WITH over AS MATERIALIZED (
             SELECT seq FROM letters
             WHERE credential IS NOT NULL AND (link IS NOT NULL OR state = 'dropped') AND {_finished(after)}
-            LIMIT :limit
+            LIMIT :limit /*postgresql FOR UPDATE SKIP LOCKED */
         )
+        UPDATE letters SET credential = NULL WHERE seq IN (SELECT seq FROM over)
         RETURNING finished_at
         """,  # noqa: S608 -- one of two conditions of this module
         {"after": after, "until": until, "limit": limit},
