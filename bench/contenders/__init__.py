@@ -186,9 +186,9 @@ def _uvicorn(name: str) -> Callable[[Place], list[str]]:
 # --------------------------------------------------------------------------------------------------- resetsvc, the floor
 
 
-def _floor(name: str) -> Callable[[Place], list[str]]:
+def _floor(name: str, *more: str) -> Callable[[Place], list[str]]:
     def command(place: Place) -> list[str]:
-        return [str(OWN_PYTHON), str(_FOLDER / name / "app.py"), str(place.port)]
+        return [str(OWN_PYTHON), str(_FOLDER / name / "app.py"), str(place.port), *more]
 
     return command
 
@@ -417,6 +417,21 @@ CONTENDERS: tuple[Contender, ...] = (
         name="floor-quart",
         title="floor: a bare Quart view",
         command=_floor("floor-quart"),
+        environment=_environment,
+        ask_path="/reset-password",
+        ask_field="email",
+        body_format="form",
+        ready_path="/",
+        sends_mail=False,
+        lacks=("everything: it reads one field and answers",),
+        python=OWN_PYTHON,
+        packages=("quart", "hypercorn", "uvloop"),
+        make_database=None,
+    ),
+    Contender(
+        name="floor-quart-ours",
+        title="the same view on resetsvc's connections",
+        command=_floor("floor-quart", "ours"),
         environment=_environment,
         ask_path="/reset-password",
         ask_field="email",

@@ -12,19 +12,15 @@ import traceback
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import hypercorn.protocol
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
-from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.utils import LifespanFailureError
 from quart import Quart
 
+from resetsvc.connections import DatedConfig, take_over
 from resetsvc.errors import SetupError, WrongSettings
-
-if TYPE_CHECKING:
-    import h11
 
 SLOWEST_READER = 20.0  # seconds in which a client takes nothing of its answer
 MOST_OPEN_FILES = 16_384  # an idle connection takes 10 to 20 KiB
@@ -46,7 +42,7 @@ def read_config(path: Path | None) -> Config:
         problems = ["certfile and keyfile go together: with one of them hypercorn would serve in the clear"]
     if problems:
         raise WrongSettings([f"{path}: {problem}" for problem in problems])
-    config = Config.from_mapping(table)
+    config = DatedConfig.from_mapping(table)
     if config.workers > 1:
         raise WrongSettings(
             [f"{path}: workers = {config.workers}: start `resetsvc serve` several times instead"]
@@ -178,37 +174,11 @@ class Stop:
         self.now()
 
 
-class PlainHttp1(H11Protocol):
-    """HTTP/1 as hypercorn speaks it, without the ways out of it that a client can turn against us."""
-
-    async def _check_protocol(self, event: "h11.Request") -> None:
-        """Leave HTTP/2 to TLS, where it is agreed upon: `Upgrade: h2c` is ignored (RFC 9110 7.8), the preface is 404.
-
-        A proxy that hands the upgrade on sees no more of the requests that follow: they would reach us past its rules,
-        with whatever `X-Forwarded-For` the client likes. And a connection that begins with the preface has no time-out
-        in hypercorn 0.18: some thousands of them, and nobody else gets in.
-        """
-
-    async def _create_stream(self, request: "h11.Request") -> None:
-        """Ignore `Upgrade: websocket`, and take `head` for what it is, an unknown method (RFC 9110 9.1): 405.
-
-        After a bad handshake hypercorn keeps a connection for ever. And it makes HEAD of `head`, to fail at its end, with
-        a traceback in the log, for the body that h11 expects.
-        """
-        headers = [header for header in request.headers if header[0] != b"upgrade"]
-        method = request.method if request.method == request.method.upper() else b"UNKNOWN"
-        if method != request.method or len(headers) != len(request.headers):
-            request = type(request)(
-                method=method, target=request.target, headers=headers, http_version=request.http_version
-            )
-        await super()._create_stream(request)
-
-
 async def serve_app(app: Quart, config: Config, until: Callable[[], Awaitable[None]]) -> None:
     """Serve until `until` returns, then stop in order. SetupError if the app does not start, with its reason."""
     raise_open_files()
     listen(config)  # what was taken before stays taken
-    hypercorn.protocol.H11Protocol = PlainHttp1  # type: ignore[attr-defined]  # there is no setting for it
+    take_over()
     try:
         await serve(app, config, shutdown_trigger=until)
     except LifespanFailureError as error:

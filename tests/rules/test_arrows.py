@@ -29,7 +29,8 @@ DOORS = {
     "databases": {"resetsvc.store.sqlite", "resetsvc.store.postgres"},
     # Two that ask others: each with bounds and certificates of its own, and neither is loaded where it is not set.
     "httpx": {"resetsvc.passwords.breach", "resetsvc.accounts.webhook_endpoint", "resetsvc.events.poster"},
-    "hypercorn": {"resetsvc.server", "resetsvc.dev.run", "resetsvc.web.asgi"},  # the last for its types
+    # The last for its types.
+    "hypercorn": {"resetsvc.server", "resetsvc.connections", "resetsvc.dev.run", "resetsvc.web.asgi"},
     "idna": {"resetsvc.addresses"},
     "itsdangerous": {"resetsvc.tokens"},
     "jinja2": {"resetsvc.templates", "resetsvc.service"},  # a broken template is told at the start
@@ -260,6 +261,7 @@ READS_THE_ENVIRONMENT = {
 }
 READS_THE_TIME = {
     "resetsvc.clock": "where everybody else has it from",
+    "resetsvc.connections": "the `Date` header is of the system's time, as hypercorn makes it",
     "resetsvc.limits": "the limits package counts by the system's time itself",
     "resetsvc.dev.caught_mails": "begins the numbers of its events anew at each start",
 }

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import aiosmtplib
 import aiosqlite
+import h11
+import hypercorn.asyncio.run
 import pytest
 import sqlalchemy
 from databases import Database
 from hypercorn.asyncio import serve
+from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.utils import LifespanFailureError
@@ -230,3 +233,23 @@ def test_hypercorn_looks_its_http1_up_where_we_put_ours() -> None:
     """`PlainHttp1` takes the place of a name in a module of hypercorn: there is no setting for it."""
     assert "H11Protocol" in ProtocolWrapper.__init__.__code__.co_names
     assert "H11Protocol" in ProtocolWrapper.__init__.__globals__
+
+
+def test_hypercorn_looks_its_connections_up_where_we_put_ours() -> None:
+    """`Connection` takes the place of a name in another; and what it leaves out is what hypercorn does at those times."""
+    (callback,) = (
+        code
+        for code in hypercorn.asyncio.run.worker_serve.__code__.co_consts
+        if getattr(code, "co_name", "") == "_server_callback"
+    )
+    assert "TCPServer" in callback.co_names
+    code = [method.__code__ for method in vars(TCPServer).values() if inspect.isfunction(method)]
+    names = {name for one in code for name in one.co_names}
+    assert {"idle_task", "restart", "stop", "_idle_timeout", "_initiate_server_close"} <= names
+
+
+def test_h11_takes_headers_that_it_has_checked_before() -> None:
+    """`PlainHttp1` adds them to what h11 has made of the others."""
+    response = h11.Response(status_code=200, headers=[("A", "b")])
+    response.headers._full_items.append((b"C", b"c", b"d"))
+    assert list(response.headers) == [(b"a", b"b"), (b"c", b"d")]

@@ -8,7 +8,8 @@ It shows what hypercorn takes of a request, and so what Quart takes.
 import sys
 from typing import Any, cast
 
-from quart import Quart
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
 
 from resetsvc import server
 
@@ -42,9 +43,10 @@ async def live(receive: Any, send: Any) -> None:
 
 async def main(port: int) -> None:
     stop = server.Stop()
-    config = server.read_config(None)
+    config = Config.from_toml(server.BUILT_IN_CONFIG)
     config.bind = [f"127.0.0.1:{port}"]
-    await server.serve_app(cast(Quart, app), config, stop.wait)  # hypercorn takes any ASGI app
+    config.workers = 1
+    await serve(cast(Any, app), config, shutdown_trigger=stop.wait)
 
 
 if __name__ == "__main__":
