@@ -42,7 +42,13 @@ def test_finished_letters_are_as_the_service_leaves_them_and_nothing_claims_them
     done = (
         "state = 'sent' AND finished_at < extract(epoch FROM now()) - 80000 AND link IN ('used', 'expired')"
     )
-    assert house.count("main", done) == house.count("main", "TRUE") == 500
+    assert house.count("main", done) == 500
+    # What fills the pages up is finished, too.
+    assert (
+        house.count("main", "state = 'dropped' AND finished_at IS NOT NULL")
+        == house.count("main", "TRUE") - 500
+        > 0
+    )
     fill_queue(settings, 20)
     assert claim_all(house, "main", 1, 20) > 0
     assert house.count("main", done) == 500

@@ -28,6 +28,7 @@ from tests.flow.conftest import (
     until,
     whole_clock,
 )
+from tests.support.gate import Gate
 
 CLIENT = "198.51.100.77"
 HERE: dict[str, Any] = {"scope_base": {"client": (CLIENT, 50_000)}}
@@ -251,20 +252,19 @@ async def test_an_answer_does_not_wait_for_the_trail(start: Start) -> None:
     """A limit that is hit while nothing can be written is told as ever."""
     running = await start(limit_per_client="1/minute")
     assert (await running.ask(**HERE)).status_code == 200
-    held, release = asyncio.Event(), asyncio.Event()
+    gate = Gate()
 
     async def hold(_: object) -> None:
-        held.set()
-        await release.wait()
+        await gate.wait()
 
     holding = asyncio.create_task(running.service.store.unit(hold))
-    await held.wait()
+    await gate.reached()
     try:
         async with asyncio.timeout(5):
             refused = await running.ask(**HERE)
             again = await running.ask(**HERE)
     finally:
-        release.set()
+        gate.open()
         await holding
     assert refused.status_code == 429
     assert (await seen(refused)).body == (await seen(again)).body
@@ -328,21 +328,20 @@ async def test_the_chain_goes_on_over_restarts_and_changes_of_keys(tmp_path: Pat
 
 
 async def test_what_was_noted_while_the_service_stops_is_still_written(tmp_path: Path) -> None:
-    held, release = asyncio.Event(), asyncio.Event()
+    gate = Gate()
 
     async def hold(_: object) -> None:
-        held.set()
-        await release.wait()
+        await gate.wait()
 
     async with service(tmp_path, dispatch=False) as running:
         holding = asyncio.create_task(running.service.store.unit(hold))
-        await held.wait()
+        await gate.reached()
         trail = running.service.parts.trail
         for purpose in ("ask", "link"):
             trail.note_limit_hit(purpose, CLIENT)
             # Its writer takes the first and waits with it, so the second waits for the writer.
             await asyncio.sleep(0)
-        asyncio.get_running_loop().call_later(0.2, release.set)
+        asyncio.get_running_loop().call_later(0.2, gate.open)
     await holding
     async with service(tmp_path) as again:
         kept = [row["event"] for row in await again.rows("SELECT event FROM audit ORDER BY seq")]

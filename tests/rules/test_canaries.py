@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import inspect
+import threading
 import tomllib
 from pathlib import Path
 
@@ -57,6 +58,8 @@ async def test_databases_works_on_this_sqlalchemy_and_gives_the_driver_itself(tm
     async with database.connection() as connection:
         assert isinstance(connection.raw_connection, aiosqlite.Connection)
         assert isinstance(connection.raw_connection._conn, DurableConnection)
+        raw = connection.raw_connection
+        assert await raw._execute(lambda: threading.current_thread()) is not threading.main_thread()  # type: ignore[no-untyped-call]
         await connection.execute("CREATE TABLE t (a)")
         await connection.execute("INSERT INTO t VALUES (:a)", {"a": 7})
         row = await connection.fetch_one("SELECT a FROM t WHERE a = :a", {"a": 7})

@@ -12,6 +12,7 @@ from databases import Database
 
 from resetsvc.errors import CannotStore
 from resetsvc.store import kept_letters as kept
+from resetsvc.store import letters as sql
 from resetsvc.store import mutes
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
@@ -302,3 +303,17 @@ def test_an_error_that_waiting_does_not_mend_is_told_at_once(tmp_path: Path) -> 
     with pytest.raises(sqlite3.DatabaseError, match="not a database"):
         enter_wal(connection, patience=60)
     connection.close()
+
+
+async def test_a_unit_that_waits_for_something_else_is_a_mistake_and_leaves_nothing(store: Store) -> None:
+    """It runs in the driver's thread, where no event loop could go on meanwhile."""
+    elsewhere = asyncio.get_running_loop().create_future()
+
+    async def work(unit: Connection) -> None:
+        await sql.insert_letters(unit, [new_letter()])
+        await elsewhere
+
+    with pytest.raises(RuntimeError, match="waits for its connection"):
+        await store.unit(work)
+    await put(store, new_letter())
+    assert await store.read(kept.count_by_state) == {"queued": 1}

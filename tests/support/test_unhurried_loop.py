@@ -61,3 +61,15 @@ def test_a_wait_that_ends_late_is_left_out() -> None:
     with Turns(lambda: next(times)) as turns:
         turns.select(0)
         assert turns.time() == pytest.approx(1000.0 + GRACE)
+
+
+def test_an_event_that_is_set_in_another_thread_is_a_mistake(runner: asyncio.Runner) -> None:
+    async def wait_for_it() -> None:
+        event = asyncio.Event()
+        waiting = asyncio.create_task(event.wait())
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="thread"):
+            await asyncio.to_thread(event.set)
+        waiting.cancel()
+
+    runner.run(wait_for_it())

@@ -6,12 +6,17 @@ that answered at once counts as silent. On this clock such a pause takes GRACE.
 
 What waits for another process waits as ever: a pause is only what comes after the moment at which the loop wanted to go on.
 And what a test measures itself, by `time.monotonic`, is real.
+
+It also refuses what is not safe: an event that is set in another thread (SQLite's units of work run in one) wakes somebody up
+in the middle of a turn, or never.
 """
 
 import asyncio
 import selectors
+import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 GRACE = 0.05  # seconds that a turn may take, or come late, before the clock stands still
 
@@ -19,10 +24,22 @@ GRACE = 0.05  # seconds that a turn may take, or come late, before the clock sta
 class UnhurriedLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._turns = Turns(time.monotonic)
+        self._thread = threading.get_ident()
         super().__init__(self._turns)
 
     def time(self) -> float:
         return self._turns.time()
+
+    def run_forever(self) -> None:
+        self._thread = threading.get_ident()
+        super().run_forever()
+
+    def call_soon(  # type: ignore[override]  # the same, with fewer types
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.Handle:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("not in the loop's thread: call_soon_threadsafe is for that")
+        return super().call_soon(callback, *args, context=context)
 
 
 def loop_time() -> float:

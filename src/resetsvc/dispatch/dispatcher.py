@@ -168,9 +168,9 @@ class Dispatcher:
 
     async def _take_on_letters(self) -> bool:
         """Claim what there is room for and start on it; True if there may be more."""
-        sending = len(self._in_hand) - len(self._dropping)
-        room = self._outbox.room() - sending
-        letters = await self._leases.claim(room) if room > 0 else []
+        await self._leases.let_letters_gather(self._room())
+        room = self._room()
+        letters = await self._leases.claim(room) if room > 0 and not self._stopping else []
         if not letters:
             return False
         self._step()
@@ -184,6 +184,9 @@ class Dispatcher:
         finally:
             self._leases.let_go_unless_started(letters)  # the database refused, or accounts are out of reach
         return True
+
+    def _room(self) -> int:
+        return self._outbox.room() - (len(self._in_hand) - len(self._dropping))
 
     # ---- admit: which of them are sent, and to whom ----
 

@@ -44,7 +44,8 @@ class Happened:
 class Events:
     """Stores what is to be told. Given to those in whose units of work things happen; they do not know what it is.
 
-    on_stored -- called when there is something to post. The unit is not committed yet: whoever looks too early looks again
+    on_stored -- called when there is something to post, in whatever thread. The unit is not committed yet: whoever looks
+                 too early looks again
     """
 
     def __init__(self, key: str, clock: Clock) -> None:

@@ -151,7 +151,12 @@ async def posting(events: Events, store: Store, clock: Clock, settings: Settings
     async with client:
         secrets = Secrets([secret.get_secret_value() for secret in settings.events_secret])
         poster = Poster(store, clock, client, settings.events_url, secrets)
-        events.on_stored = poster.wake
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(poster.wake)
+
+        events.on_stored = wake
         task = asyncio.create_task(poster.run(), name="events")
         try:
             yield

@@ -52,7 +52,8 @@ class Store:
         """Do `work` in one transaction: all of it is durable when this returns, or none of it happened.
 
         Whatever `work` raises comes out after the rollback; CannotStore if the database refuses. On PostgreSQL `work`
-        may be done again after a rollback, where it came into conflict with another unit.
+        may be done again after a rollback, where it came into conflict with another unit. It awaits its connection and
+        nothing else: on SQLite it is done in the driver's thread.
 
         alone -- False: other units may go on beside it, in this process and in others. For work that does not mind:
                  what it writes does not depend on what it read, or it has locked what it reads
@@ -60,7 +61,7 @@ class Store:
         return await self._engine.unit(work, alone=alone)
 
     async def write(self, statement: Work[T]) -> T:
-        """Do one statement that commits by itself. As durable as a unit, with two turns of the driver less."""
+        """Do one statement that commits by itself. As durable as a unit, without the statements that begin and end one."""
         return await self._engine.write(statement)
 
     async def read(self, work: Work[T]) -> T:
