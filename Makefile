@@ -68,7 +68,7 @@ examples: ## Install what the samples for Node.js need, so that their tests run,
 fuzz: $(VENV)/.test ## Throw hostile HTTP at the service for some minutes, new each time (FUZZ=10000: longer)
 	RESETSVC_TEST_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/hostile $(PYTEST_ARGS)
 
-bench: $(VENV)/.test $(BENCH_VENV)/.done ## Measure it all, beside what people do today, in about 13 minutes; ends in bench/results/ (needs wrk and postfix)
+bench: $(VENV)/.test $(BENCH_VENV)/.done ## Measure it all, beside what people do today, in about 15 minutes; ends in bench/results/ (needs wrk and postfix)
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 bench-scale: $(VENV)/.test $(BENCH_VENV)/.done ## Measure several processes over PostgreSQL, and a million people elsewhere; ends in bench/results/scale/

@@ -25,7 +25,7 @@ TITLE = "Time of the answer as the relay gets worse"
 
 RATE = 400.0  # requests a second, ours
 RATE_OF_OTHERS = 100.0  # what Flask stands with an instant relay
-ROUNDS = 3
+ROUNDS = 5
 SECONDS = 2.5
 SECONDS_OF_OTHERS = 2.0
 MOODS = ("instant", "100 ms", "1 s", "hung", "down")

@@ -35,9 +35,9 @@ from bench.harness.result import Chart, Goal, Result
 LETTER = "J"
 TITLE = "In the browser: from the click to the confirmation, and INP"
 
-REPEATS = 15
-REPEATS_WAITING = 4  # where a click takes as long as seven replies of the relay
-CONTROLS = 3
+REPEATS = 9
+REPEATS_WAITING = 3  # where a click takes as long as seven replies of the relay
+CONTROLS = 2
 DELAY = 1.0  # seconds that the relay takes for a reply
 SLOWER = 4  # times, the processor
 BOUND = 100.0  # ms
