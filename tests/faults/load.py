@@ -54,7 +54,10 @@ class Door(Protocol):
 
 @dataclass(slots=True)
 class Counts:
+    """others -- what came in place of an answer, in words: for whoever reads why a test failed"""
+
     sent: int = 0
+    others: list[str] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys((ANSWERED, REFUSED, UNKNOWN), 0))
 
 
@@ -173,10 +176,12 @@ class Load:
         try:
             async with asyncio.timeout(PATIENCE):
                 status, body, reusable = await connection.post(path, fields, client_of(number))
-        except (OSError, EOFError, TimeoutError, ValueError):
-            pass
+        except (OSError, EOFError, TimeoutError, ValueError) as error:
+            self.counts.others.append(f"{kind}: {error!r}")
         else:
             outcome = ANSWERED if status == 200 and body == _PROMISES[kind] else REFUSED
+            if outcome == REFUSED:
+                self.counts.others.append(f"{kind}: {status} {body.decode(errors='replace')}")
         self._ledger.come_back(number, outcome, status)
         self.counts.outcomes[outcome] += 1
         if outcome == ANSWERED and self._answered is not None and not self._answered.done():
