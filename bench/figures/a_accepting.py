@@ -29,12 +29,7 @@ FLOOR, OURS, RAW, ON_OURS = "floor-quart", "resetsvc-accepting", "floor-asgi", "
 def measure(bench: Bench) -> Result:
     result = Result(LETTER, TITLE)
     rounds: dict[str, list[Load]] = {FLOOR: [], OURS: [], RAW: [], ON_OURS: []}
-    work: dict[str, list[float]] = {
-        FLOOR: [],
-        OURS: [],
-        RAW: [],
-        ON_OURS: [],
-    }  # seconds of processor time a request
+    work: dict[str, list[float]] = {name: [] for name in rounds}  # seconds of processor time a request
     with ExitStack() as stack:
         relay = stack.enter_context(relay_that_is_down())
         places: dict[str, Place] = {}

@@ -23,7 +23,7 @@ LEASE = 10.0  # seconds; a killed process holds letters up for so long, and no l
 RENEW_AFTER = 0.3  # of a lease: twice it may go wrong before the lease runs out
 MARGIN = 0.1  # of a lease: less than this left is too little to send in
 # Between two claims while lanes are free. One after the other would take letters one by one, each for three commits that
-# whoever asks meanwhile waits behind; so at 400 a second they are claimed by fours, and answers come twice as soon.
+# whoever asks meanwhile waits behind; so at 400 a second they are claimed by fours.
 GATHER = 0.01  # seconds
 RETRIES_SHARE = 8  # of so many letters claimed, one place is kept for those that were tried before
 

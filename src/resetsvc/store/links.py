@@ -86,7 +86,7 @@ async def end_old_links(
         WITH old AS MATERIALIZED (
             SELECT seq FROM letters
             WHERE credential IS NOT NULL AND state = 'sent' AND kind = 'reset' AND link IS NULL AND {_finished(after)}
-            LIMIT :limit /*postgresql FOR UPDATE SKIP LOCKED */
+            LIMIT :limit /*postgresql FOR UPDATE */
         )
         UPDATE letters SET link = 'expired', link_at = :now WHERE seq IN (SELECT seq FROM old)
         RETURNING finished_at
@@ -110,7 +110,7 @@ async def settle_letters(
         WITH over AS MATERIALIZED (
             SELECT seq FROM letters
             WHERE credential IS NOT NULL AND (link IS NOT NULL OR state = 'dropped') AND {_finished(after)}
-            LIMIT :limit /*postgresql FOR UPDATE SKIP LOCKED */
+            LIMIT :limit /*postgresql FOR UPDATE */
         )
         UPDATE letters SET credential = NULL WHERE seq IN (SELECT seq FROM over)
         RETURNING finished_at
