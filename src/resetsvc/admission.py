@@ -96,7 +96,9 @@ def _decide_one(
     if letter.account_id is not None:
         # Admitted by an earlier attempt, and counted then. A copy may have arrived: a link that a changed password
         # has killed must not come to life again with the next copy.
-        if (letter.account_id, letter.credential) != (account.id, account.credential):
+        # Nor may one go that came to its end after the account was looked up.
+        waits = any(one.letter_id == letter.id and one.sent_at is None for one in known.get(account.id, ()))
+        if (letter.account_id, letter.credential) != (account.id, account.credential) or not waits:
             return Admission(letter, account, DropReason.PASSWORD_CHANGED)
         return Admission(letter, account, None)
     if budget is not None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import string
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from resetsvc.accounts import Account
+from resetsvc.accounts.builtin import BuiltinAccounts
 from resetsvc.relay.conversation import Envelope
 from resetsvc.relay.verdict import Attempt, Verdict
 from resetsvc.testing import CaughtMail, HandClock, Mailbox
@@ -306,6 +308,86 @@ async def test_a_letter_that_still_waits_when_a_link_is_used_goes_no_more(start:
     await running.past_all_letters()
     assert len(running.mailbox.mails) == 2
     assert [row["reason"] for row in (await running.letters())[:2]] == [None, "password_changed"]
+
+
+class HeldLookUp:
+    """Once it is `on`: the dispatcher looks accounts up, and what it then does about them waits until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.on = False
+        self.done, self.let_go = asyncio.Event(), asyncio.Event()
+        find = BuiltinAccounts.find
+
+        async def held(accounts: BuiltinAccounts, addresses: Sequence[str]) -> Mapping[str, Account]:
+            found = await find(accounts, addresses)
+            if self.on and found:
+                self.done.set()
+                await self.let_go.wait()
+            return found
+
+        monkeypatch.setattr(BuiltinAccounts, "find", held)
+
+
+@pytest.fixture
+def look_up(monkeypatch: pytest.MonkeyPatch) -> HeldLookUp:
+    return HeldLookUp(monkeypatch)
+
+
+async def stop_all(running: Running, mail: CaughtMail) -> None:
+    assert (await running.client.post(mail.cancel_path)).status_code == 200
+
+
+BY_WHAT = {"password_changed": use_it, "cancelled": stop_all}
+
+
+@pytest.mark.parametrize("end", BY_WHAT)
+async def test_what_ends_a_letter_while_its_account_is_looked_up_has_its_say(
+    start: Start, look_up: HeldLookUp, end: str
+) -> None:
+    """What was found is the account as it was: the mail would bring a link that is dead, or one that was stopped."""
+    running = await start(limit_per_account="")
+    await running.accounts.add(ANN, OLD_PASSWORD)
+    first = await running.mail_to()
+    await running.letters_finished(1)
+    look_up.on = True
+    await running.ask()
+    await look_up.done.wait()
+    await BY_WHAT[end](running, first)
+    look_up.on = False
+    look_up.let_go.set()
+    await running.past_all_letters()
+    assert [row["reason"] for row in (await running.letters())[:2]] == [None, end]
+    assert [mail.subject for mail in running.mailbox.mails].count(first.subject) == 1
+
+
+@pytest.mark.parametrize("end", BY_WHAT)
+async def test_what_ends_a_letter_while_it_is_about_to_be_tried_again_has_its_say(
+    start: Start, look_up: HeldLookUp, end: str
+) -> None:
+    hand, mailbox = HandClock(), ForgetfulMailbox()
+    mailbox.forgets = False
+    running = await start(clock=whole_clock(hand), outbox=mailbox, limit_per_account="")
+    await running.accounts.add(ANN, OLD_PASSWORD)
+    first = await running.mail_to()
+    await running.letters_finished(1)
+    mailbox.forgets = True
+    await running.mail_to()
+
+    async def waits_again() -> bool:
+        return [row["attempts"] for row in await running.letters()] == [1, 1]
+
+    await until(waits_again)
+    mailbox.forgets = False
+    look_up.on = True
+    hand.advance(60)
+    running.wake()
+    await look_up.done.wait()
+    await BY_WHAT[end](running, first)
+    look_up.on = False
+    look_up.let_go.set()
+    await running.past_all_letters()
+    assert [row["reason"] for row in (await running.letters())[:2]] == [None, end]
+    assert [mail.subject for mail in mailbox.mails].count(first.subject) == 2
 
 
 async def test_asking_after_the_change_gives_a_new_link(ann: Running) -> None:

@@ -23,8 +23,11 @@ from tests.flow.test_dispatch import (
     test_what_a_killed_process_held_is_taken_over_when_its_lease_ends,
 )
 from tests.flow.test_link import (
+    look_up,
     test_a_letter_that_still_waits_when_a_link_is_used_goes_no_more,
     test_links_outlive_a_restart_and_dead_ones_stay_dead,
+    test_what_ends_a_letter_while_it_is_about_to_be_tried_again_has_its_say,
+    test_what_ends_a_letter_while_its_account_is_looked_up_has_its_say,
 )
 from tests.flow.test_new_password import (
     test_a_client_that_hangs_up_at_any_moment_tears_nothing,

@@ -10,7 +10,7 @@ from resetsvc.store import letters as sql
 from resetsvc.store import links as link_sql
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
-from tests.store.rows import NOW, admitted, new_letter, put, row, sent
+from tests.store.rows import NOW, admitted, claim, new_letter, put, row, sent
 
 
 async def is_open(store: Store, letter_id: str) -> bool:
@@ -54,6 +54,7 @@ async def test_what_was_never_meant_to_go_out_has_no_link(kind: str, store: Stor
     elif kind != "unknown":
         await put(store, letter)
     if kind == "notice":
+        await claim(store)
         await store.write(lambda c: admission_sql.admit_letters(c, [(letter.id, "1", "c")], now=NOW))
     assert not await is_open(store, letter.id)
     assert not await use(store, letter.id)
@@ -137,6 +138,9 @@ async def test_reset_letters_that_nobody_has_looked_at_are_dropped_by_their_addr
     ann = "ann@example.com"
     seen = await admitted(store, address=ann)
     await store.write(lambda c: sql.postpone_letters(c, [(seen, NOW + 15, 1)], owner="me"))
+    claimed = new_letter(address=ann)
+    await put(store, claimed)
+    assert [letter.id for letter in await claim(store)] == [claimed.id]
     unseen, other, notice = (
         new_letter(address=ann),
         new_letter(address="ben@example.com"),
@@ -146,7 +150,9 @@ async def test_reset_letters_that_nobody_has_looked_at_are_dropped_by_their_addr
     await store.write(
         lambda c: link_sql.drop_unseen_resets(c, ["x@example.com", ann], "password_changed", NOW + 3)
     )
-    found = await row(store, unseen.id)
-    assert (found["state"], found["reason"], found["finished_at"]) == ("dropped", "password_changed", NOW + 3)
+    for letter in (unseen, claimed):
+        found = await row(store, letter.id)
+        ended = (found["state"], found["reason"], found["finished_at"], found["lease_owner"])
+        assert ended == ("dropped", "password_changed", NOW + 3, None)
     states = [(await row(store, i))["state"] for i in (seen, other.id, notice.id)]
     assert states == ["queued"] * 3

@@ -203,6 +203,17 @@ def test_a_changed_password_stops_a_letter_that_was_admitted_before(
     assert reasons(again, budget=budget) == [DropReason.PASSWORD_CHANGED]
 
 
+@pytest.mark.parametrize(
+    "earlier", [{}, {ANN.id: [Earlier("a", NOW - 40, NOW - 1)]}], ids=["dropped", "sent"]
+)
+@pytest.mark.parametrize("budget", [BUDGET, None])
+def test_a_letter_that_ended_while_its_account_was_looked_up_is_not_sent(
+    budget: Budget | None, earlier: Mapping[str, Sequence[Earlier]]
+) -> None:
+    again = letter("a", account_id=ANN.id, credential=ANN.credential, attempts=1)
+    assert reasons(again, earlier=earlier, budget=budget) == [DropReason.PASSWORD_CHANGED]
+
+
 def test_a_letter_dropped_for_a_changed_password_swallows_no_fresh_request() -> None:
     """The fresh one came after the change, and only it brings a link that works."""
     stale = letter("a", account_id=ANN.id, credential="an older one", attempts=1)

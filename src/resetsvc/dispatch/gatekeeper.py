@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from resetsvc.accounts import Account, Accounts
 from resetsvc.admission import Admission, Budget, Earlier, decide
 from resetsvc.clock import Clock
 from resetsvc.errors import CannotStore
-from resetsvc.letters import ClaimedLetter
+from resetsvc.letters import ClaimedLetter, DropReason
 from resetsvc.store import admissions as admission_sql
 from resetsvc.store import mutes
 from resetsvc.store.connection import Connection
@@ -39,7 +40,8 @@ class Gatekeeper:
         """Return what was decided about each letter.
 
         The look-up is outside the unit of work, since accounts may live anywhere; counting what an account had and
-        admitting one more is inside, so that two dispatchers cannot both see room for the last mail of the hour.
+        admitting one more is inside, so that two dispatchers cannot both see room for the last mail of the hour. What
+        ends letters between the two (a new password, "this was not me") has its say: they are not admitted.
         """
         try:
             accounts = await self._accounts.find(sorted({letter.address for letter in letters}))
@@ -66,10 +68,10 @@ class Gatekeeper:
         for row in await admission_sql.earlier_resets(unit, ids, since):
             earlier[row["account_id"]].append(Earlier(row["id"], row["admitted_at"], row["sent_at"]))
         decisions = decide(letters, accounts, earlier, muted, self._budget, now)
-        await self._record(unit, decisions, now)
-        return decisions
+        return await self._record(unit, decisions, now)
 
-    async def _record(self, unit: Connection, decisions: Sequence[Admission], now: float) -> None:
+    async def _record(self, unit: Connection, decisions: Sequence[Admission], now: float) -> list[Admission]:
+        """Put decisions on record; return them, with those revised whose letter has come to an end since the look-up."""
         admitted = [
             (decision.letter.id, decision.account.id, decision.account.credential)
             for decision in decisions
@@ -79,9 +81,14 @@ class Gatekeeper:
             (d.letter.id, d.reason.value) for d in decisions if d.reason is not None and d.merged_into is None
         ]
         extended = [(d.merged_into, d.letter.deadline_at) for d in decisions if d.merged_into is not None]
+        ended = {letter_id for letter_id, *_ in admitted}
         if admitted:
-            await admission_sql.admit_letters(unit, admitted, now=now)
+            ended.difference_update(await admission_sql.admit_letters(unit, admitted, now=now))
         if refused:
             await admission_sql.refuse_letters(unit, refused)
         if extended:
             await admission_sql.extend_deadlines(unit, extended)
+        # A password was changed, or the owner has stopped all resets: the record says which, and keeps it.
+        return [
+            replace(d, reason=DropReason.PASSWORD_CHANGED) if d.letter.id in ended else d for d in decisions
+        ]

@@ -21,16 +21,23 @@ async def earlier_resets(connection: Connection, account_ids: Sequence[str], sin
     )
 
 
-async def admit_letters(connection: Connection, rows: Sequence[tuple[str, str, str]], *, now: float) -> None:
-    """Tie letters to the accounts they are for. rows: (letter id, account id, credential)."""
-    await connection.execute(
+async def admit_letters(
+    connection: Connection, rows: Sequence[tuple[str, str, str]], *, now: float
+) -> list[str]:
+    """Tie letters to the accounts they are for. rows: (letter id, account id, credential).
+
+    Returns the ids of those that were still to be sent: the others have come to an end meanwhile.
+    """
+    found = await connection.fetch_all(
         """
         UPDATE letters SET account_id = new.account_id, credential = new.credential, admitted_at = :now, reason = NULL
         FROM (SELECT value ->> 0 AS id, value ->> 1 AS account_id, value ->> 2 AS credential FROM json_each(:rows)) AS new
-        WHERE letters.id = new.id
+        WHERE letters.id = new.id AND letters.state = 'sending'
+        RETURNING letters.id
         """,
         {"rows": as_json(rows), "now": now},
     )
+    return [str(row["id"]) for row in found]
 
 
 async def refuse_letters(connection: Connection, rows: Sequence[tuple[str, str]]) -> None:
@@ -39,7 +46,7 @@ async def refuse_letters(connection: Connection, rows: Sequence[tuple[str, str]]
         """
         UPDATE letters SET reason = new.reason
         FROM (SELECT value ->> 0 AS id, value ->> 1 AS reason FROM json_each(:rows)) AS new
-        WHERE letters.id = new.id
+        WHERE letters.id = new.id AND letters.state = 'sending'
         """,
         {"rows": as_json(rows)},
     )

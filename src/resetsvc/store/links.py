@@ -62,12 +62,23 @@ async def drop_waiting_resets(connection: Connection, account_id: str, reason: s
 async def drop_unseen_resets(
     connection: Connection, addresses: Sequence[str], reason: str, now: float
 ) -> None:
-    """Drop the reset letters to these addresses that no dispatcher has looked at: they have no account yet to go by."""
+    """Drop the reset letters to these addresses that are not admitted yet: they have no account to go by.
+
+    Also those that a dispatcher holds: it may have looked the account up before what is done to it here.
+    """
     await connection.execute(
         """
-        UPDATE letters SET state = 'dropped', reason = :reason, finished_at = :now
-        WHERE state = 'queued' AND kind = 'reset' AND account_id IS NULL
-          AND address IN (SELECT value FROM json_each(:addresses))
+        WITH unseen AS MATERIALIZED (
+            SELECT seq FROM letters
+            WHERE state = 'queued' AND kind = 'reset' AND account_id IS NULL
+              AND address IN (SELECT value FROM json_each(:addresses))
+            UNION ALL
+            SELECT seq FROM letters
+            WHERE state = 'sending' AND kind = 'reset' AND account_id IS NULL
+              AND address IN (SELECT value FROM json_each(:addresses))
+        )
+        UPDATE letters SET state = 'dropped', reason = :reason, finished_at = :now, lease_owner = NULL, lease_until = NULL
+        WHERE seq IN (SELECT seq FROM unseen) AND state IN ('queued', 'sending') AND account_id IS NULL
         """,
         {"addresses": as_json(addresses), "reason": reason, "now": now},
     )
