@@ -8,7 +8,8 @@ BIN    := $(VENV)/bin
 WORKERS ?= 2
 # Requests that `make fuzz` makes up for each test.
 FUZZ   ?= 1000
-# What resetsvc is measured against, in an environment of its own: one of them wants an older SQLAlchemy than ours.
+# What resetsvc is measured against, in an environment of its own: one of them wants an older SQLAlchemy than ours. In it
+# stands another one with resetsvc as it is installed to be run: what the tests want besides would count as its memory.
 BENCH_VENV := .venv-bench
 # The frameworks that resetsvc is put beside, in environments of their own.
 FRAMEWORKS_VENV := .venv-frameworks
@@ -95,9 +96,11 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,speed,redis,postgres,mysql]'
 	touch $@ $(VENV)/.run
 
-$(BENCH_VENV)/.done: bench/contenders/requirements.txt | $(VENV)/bin/python
+$(BENCH_VENV)/.done: bench/contenders/requirements.txt pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/contenders/requirements.txt
+	$(PYTHON) -m venv $(BENCH_VENV)/resetsvc
+	$(BENCH_VENV)/resetsvc/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[speed,redis,postgres]'
 	touch $@
 
 $(FRAMEWORKS_VENV)/.done: tests/conformance/requirements.txt | $(VENV)/bin/python

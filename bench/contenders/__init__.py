@@ -2,13 +2,11 @@
 
 import atexit
 import functools
-import importlib.metadata
 import json
 import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -23,8 +21,8 @@ _ROOT = _FOLDER.parents[1]
 CONTENDERS_PYTHON = _ROOT / ".venv-bench" / "bin" / "python"
 """The interpreter of what people use today (`make .venv-bench/.done`): one of them wants an older SQLAlchemy than ours."""
 
-OWN_PYTHON = Path(sys.executable)
-"""The interpreter of resetsvc and the floor: the one that runs this."""
+OWN_PYTHON = _ROOT / ".venv-bench" / "resetsvc" / "bin" / "python"
+"""The interpreter of resetsvc and the floor (made with the other one): it has what running them takes, and no tool besides."""
 
 ADDRESSES = 100_000
 
@@ -94,8 +92,6 @@ class Contender:
         """The installed release of each package that matters; none of them if its interpreter is not there."""
         if not self.installed:
             return {}
-        if self.python == OWN_PYTHON:
-            return {package: importlib.metadata.version(package) for package in self.packages}
         code = "import importlib.metadata as m, json, sys; print(json.dumps({p: m.version(p) for p in sys.argv[1:]}))"
         said = subprocess.run(
             [self.python, "-c", code, *self.packages], check=True, capture_output=True, text=True

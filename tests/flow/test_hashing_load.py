@@ -56,6 +56,12 @@ def watch() -> Iterator[Watch]:
     assert sys.getprofile() is here
 
 
+@pytest.fixture(autouse=True)
+def cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as are asked for, whatever this machine has."""
+    monkeypatch.setattr("resetsvc.passwords.hashing.usable_cores", lambda: AT_ONCE)
+
+
 async def two_hundred_links(running: Running) -> list[CaughtMail]:
     """One account after the other would cost a hash each: all have the first one's."""
     addresses = [f"person{number:03}@example.com" for number in range(LINKS)]

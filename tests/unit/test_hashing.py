@@ -5,12 +5,14 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from resetsvc.errors import Busy, PasswordRefused, Reason
 from resetsvc.passwords.formats import format_named
-from resetsvc.passwords.hashing import NICENESS, Hasher
+from resetsvc.passwords.hashing import NICENESS, Hasher, usable_cores
+from resetsvc.testing import make_settings
 
 
 @pytest.fixture
@@ -134,6 +136,29 @@ async def test_never_more_hashes_run_than_allowed() -> None:
     assert await asyncio.gather(*tasks) == [True] * 12
     assert stored.most == 2
     made.close()
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (3, 3), (64, 3)])
+async def test_no_more_hashes_run_than_there_are_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, threads: int
+) -> None:
+    monkeypatch.setattr("resetsvc.passwords.hashing.usable_cores", lambda: cores)
+    before = hashing_threads()
+    made = Hasher.from_settings(make_settings(tmp_path, argon2_concurrency=3))
+    stored = Watched(await made.hash("four unrelated words"))
+    tasks = [asyncio.create_task(made.verify(stored, "four unrelated words")) for _ in range(12)]
+    await asked_so_far(tasks)
+    assert hashing_threads() == before + threads
+    stored.gate.set()
+    assert await asyncio.gather(*tasks) == [True] * 12
+    made.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process may use")
+def test_the_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container or under taskset these are fewer than the machine has."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+    assert usable_cores() == 1
 
 
 async def test_whoever_comes_when_too_many_wait_is_told_at_once(hasher: Hasher) -> None:

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 # Hashes that may wait for each one that runs: at 20 ms each, a person waits a second at the most.
 _WAITING_PER_THREAD = 48
-NICENESS = 10  # of the hashing threads: whoever asks for a mail meanwhile has the processor first
+NICENESS = 15  # of the hashing threads: whoever asks for a mail meanwhile has the processor first
 
 
 class Hasher:
@@ -45,7 +45,7 @@ class Hasher:
             memory_kib=settings.argon2_memory,
             time_cost=settings.argon2_time,
             parallelism=settings.argon2_parallelism,
-            concurrency=settings.argon2_concurrency,
+            concurrency=min(settings.argon2_concurrency, usable_cores()),
         )
 
     async def hash(self, password: str) -> str:
@@ -91,6 +91,15 @@ class Hasher:
 
     def _done_one(self) -> None:
         self._asked -= 1
+
+
+def usable_cores() -> int:
+    """The cores that this process may use.
+
+    More hashes at once than these would end no sooner, and keep each other from the core while one of them holds the
+    interpreter's lock: everything else would wait for that.
+    """
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _step_back() -> None:

@@ -117,7 +117,10 @@ class Settings(BaseSettings):
     argon2_time: int = Field(2, ge=1, le=100, description="Passes of Argon2id over that memory.")
     argon2_parallelism: int = Field(1, ge=1, le=64, description="Lanes of Argon2id.")
     argon2_concurrency: int = Field(
-        2, ge=1, le=64, description="Hashes that are computed at the same time, at most, in one process."
+        2,
+        ge=1,
+        le=64,
+        description="Hashes that are computed at the same time, at most, in one process. Never more than there are cores for it.",
     )
     limit_per_client: Limit = Field(
         "20/minute", description="Requests from one client address (IPv6: one /64). Empty: no limit."
