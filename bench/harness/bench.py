@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.contenders import CONTENDERS, Accounts, Contender, Place, resetsvc_dispatch_command
+from bench.contenders import CONTENDERS, Accounts, Contender, Place, resetsvc_dispatch_command, sync
 from bench.harness.machine import Cores, free_port
 from bench.harness.processes import Program, running, wait_until_it_answers
 from bench.harness.relays import Relay
@@ -71,6 +71,8 @@ class Bench:
         """A copy of a place that nothing runs in: the same database, another port, another relay."""
         folder = self.new_folder("copy")
         shutil.copytree(prepared.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.log"))
+        for path in folder.iterdir():
+            sync(path)
         return Place(
             port=free_port(),
             folder=folder,
