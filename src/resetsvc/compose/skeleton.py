@@ -18,6 +18,8 @@ _GAP = re.compile(f"{_OPEN}([a-z_]+){_CLOSE}")
 # The characters `=_` cannot occur in quoted-printable text, so this can never end a part by accident (RFC 2045 6.7).
 _BOUNDARY = b"=_resetsvc_alternative"
 
+_FOR_HTML = re.compile("[&<>\"']")
+
 _ALTERED = "a mail template may print a value or test for it, but not change it"
 
 Render = Callable[[Mapping[str, str | None]], tuple[str, str, str]]
@@ -31,11 +33,10 @@ class Part:
     gaps: tuple[str, ...]
     html: bool
 
-    def fill(self, values: Mapping[str, str]) -> bytes:
+    def fill(self, values: Mapping[str, bytes]) -> bytes:
         filled = [self.pieces[0]]
         for gap, piece in zip(self.gaps, self.pieces[1:], strict=True):
-            value = values[gap]
-            filled.append(_encode(str(escape(value)) if self.html else value))
+            filled.append(values[gap])
             filled.append(piece)
         return b"".join(filled)
 
@@ -54,6 +55,11 @@ class Skeleton:
         headers -- the header lines that differ: Date, From, To, Message-ID
         values  -- what goes into the gaps
         """
+        plain = {gap: _encode(value) for gap, value in values.items()}
+        # What HTML has a sign of its own for is in few values.
+        escaped = plain | {
+            gap: _encode(str(escape(value))) for gap, value in values.items() if _FOR_HTML.search(value)
+        }
         return b"".join(
             (
                 headers,
@@ -63,10 +69,10 @@ class Skeleton:
                 b'Content-Type: multipart/alternative; boundary="' + _BOUNDARY + b'"\r\n\r\n'
                 b"--" + _BOUNDARY + b"\r\n"
                 b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n",
-                self.text.fill(values),
+                self.text.fill(plain),
                 b"\r\n--" + _BOUNDARY + b"\r\n"
                 b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n",
-                self.html.fill(values),
+                self.html.fill(escaped),
                 b"\r\n--" + _BOUNDARY + b"--\r\n",
             )
         )
