@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from typing import Any
 
 import structlog
-from quart import Quart, Response, g, request
+from quart import Quart, Response
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
 
 from resetsvc.errors import CannotStore, LinkDoesNotWork, ResetError, SetupError
@@ -15,6 +15,7 @@ from resetsvc.service import Service, open_service
 from resetsvc.settings import Settings, load_settings
 from resetsvc.web.asgi import LARGEST_BODY, OneTask
 from resetsvc.web.ask import ask
+from resetsvc.web.asked import asked
 from resetsvc.web.cancel import cancel
 from resetsvc.web.client import client
 from resetsvc.web.confirm import confirm
@@ -104,12 +105,8 @@ def _handle_requests(app: Quart, front_ends: Collection[str]) -> None:
         return error_answer(error)
 
     @app.before_request
-    async def note_the_time() -> None:  # a plain function would be run in a thread, for every request
-        g.began = time.perf_counter()
-
-    @app.before_request
-    async def refuse_what_cannot_be_trusted() -> Response | None:
-        if is_sent_by_a_stranger(request, front_ends):
+    async def refuse_what_cannot_be_trusted() -> Response | None:  # a plain function would be run in a thread
+        if is_sent_by_a_stranger(asked(), front_ends):
             return error_answer(Forbidden())
         if not length_is_doubtful():
             return None
@@ -119,16 +116,15 @@ def _handle_requests(app: Quart, front_ends: Collection[str]) -> None:
 
     @app.after_request
     async def finish(response: Response) -> Response:
-        route = _route()
+        request, route = asked(), _route()
         parts().metrics.count_request(route, response.status_code)
-        letter = g.get("letter")
         log.info(
             "request",
             method=request.method,
             route=route,
             status=response.status_code,
-            ms=round((time.perf_counter() - g.began) * 1000, 2),
-            **({"letter": short_id(letter)} if letter else {}),
+            ms=round((time.perf_counter() - request.began) * 1000, 2),
+            **({"letter": short_id(request.letter)} if request.letter else {}),
         )
         return response
 
@@ -141,5 +137,5 @@ async def _tell(error: ResetError | HTTPException) -> Response:
 
 def _route() -> str:
     """The pattern of the route, never the path: that may hold a token."""
-    rule = request.url_rule
+    rule = asked().url_rule
     return rule.rule if rule else "none"

@@ -33,6 +33,7 @@ class Languages:
                     continue
                 with catalog.open("rb") as file:
                     self._catalogs[name.replace("-", "_")] = Translations(fp=file, domain=DOMAIN)
+        self._match = lru_cache(maxsize=256)(self._find)  # people share a few wishes
 
     @staticmethod
     def is_locale(name: str) -> bool:
@@ -74,7 +75,7 @@ class Languages:
                 wishes.append((-weight, name.strip()))
         return self.best(*(name for _, name in sorted(wishes, key=lambda wish: wish[0])))
 
-    def _match(self, wish: str) -> str | None:
+    def _find(self, wish: str) -> str | None:
         found = negotiate_locale([wish.replace("-", "_")], self.names, sep="_")
         # It gives the wish back as it was written, and a wish for `EN` is one for `en` (RFC 5646 2.1.1).
         return next((name for name in self.names if found and name.lower() == found.lower()), None)

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
+from inspect import unwrap
 
 import structlog
 from limits import RateLimitItem
@@ -79,6 +80,11 @@ class CalmMemoryStorage(MemoryStorage):
         if time.monotonic() >= self._looked_through_at + 1:
             self._looked_through_at = time.monotonic()
             await super()._MemoryStorage__schedule_expiry()  # type: ignore[misc]  # private there: see above
+
+
+for _name in ("incr", "get"):
+    # The package wraps them in a look for errors of a driver, anew in each class below: memory has no driver.
+    setattr(CalmMemoryStorage, _name, unwrap(getattr(MemoryStorage, _name)))
 
 
 def open_storage(url: str) -> Storage:

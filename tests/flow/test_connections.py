@@ -1,6 +1,7 @@
 """What hypercorn does otherwise here: connections are watched by one task, and answers leave in one piece."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 import h11
@@ -9,10 +10,9 @@ from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.worker_context import EventWrapper, WorkerContext
 from hypercorn.config import Config
 from hypercorn.events import RawData
-from hypercorn.protocol.events import Body, EndBody, Response
 from hypercorn.typing import ConnectionState
 
-from resetsvc.connections import Connection, DatedConfig, IdleWatch, PlainHttp1
+from resetsvc.connections import Connection, DatedConfig, Exchange, IdleWatch, PlainHttp1
 from resetsvc.server import read_config
 
 NEVER = 3600.0  # seconds
@@ -135,66 +135,183 @@ async def test_a_connection_ends_with_its_client_and_not_when_its_idle_time_is_o
 class Http1:
     """The server's side of a connection that a request has come in on, and what it sends."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(
+        self,
+        config: Config | None = None,
+        request: bytes = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        kind: type[PlainHttp1] = PlainHttp1,
+    ) -> None:
         self.sent: list[bytes] = []
         nothing = cast(Any, None)
         context = WorkerContext(None)
-        self.protocol = PlainHttp1(
-            nothing, config, context, nothing, ConnectionState({}), False, None, None, self._send
+        self.protocol = kind(
+            nothing,
+            config or read_config(None),
+            context,
+            nothing,
+            ConnectionState({}),
+            False,
+            None,
+            None,
+            self._send,
         )
-        self.protocol.connection.receive_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.comes(request)
+        self.exchange = Exchange(self.protocol)
+        self.exchange.scope = cast(
+            Any, {"method": request.partition(b" ")[0].decode(), "http_version": "1.1"}
+        )
+        self.exchange.start_time = 0.0
+
+    def comes(self, request: bytes) -> None:
+        self.protocol.connection.receive_data(request)
         while self.protocol.connection.next_event() is not h11.NEED_DATA:
             if self.protocol.connection.their_state is h11.DONE:
                 break
 
     async def _send(self, event: Any) -> None:
-        assert isinstance(event, RawData)
-        self.sent.append(event.data)
+        if isinstance(event, RawData):
+            self.sent.append(event.data)
 
-    async def answer(self, headers: list[tuple[bytes, bytes]], *pieces: bytes) -> None:
-        await self.protocol.stream_send(Response(stream_id=1, headers=headers, status_code=200))
-        for piece in pieces:
-            await self.protocol.stream_send(Body(stream_id=1, data=piece))
-        await self.protocol.stream_send(EndBody(stream_id=1))
+    async def answer(self, headers: list[tuple[bytes, bytes]], *pieces: bytes, ends: bool = True) -> None:
+        """As Quart does: a head, pieces of a body, and an end by itself."""
+        messages: list[Any] = [
+            {"type": "http.response.start", "status": 200, "headers": headers},
+            *({"type": "http.response.body", "body": piece, "more_body": True} for piece in pieces),
+        ]
+        if ends:
+            messages.append({"type": "http.response.body", "body": b"", "more_body": False})
+        for message in messages:
+            await self.exchange.app_send(message)
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the next request may come on the same connection."""
+        return self.protocol.connection.our_state is h11.IDLE
+
+
+TWO_OCTETS = (b"content-length", b"2")
 
 
 async def test_an_answer_whose_length_is_known_leaves_in_one_piece() -> None:
-    http = Http1(read_config(None))
-    await http.answer([(b"content-length", b"2"), (b"content-type", b"text/plain")], b"ok")
+    http = Http1()
+    await http.answer([TWO_OCTETS, (b"content-type", b"text/plain")], b"o", b"k")
     (whole,) = http.sent
     assert whole.startswith(b"HTTP/1.1 200 \r\n")
     assert b"\r\ncontent-type: text/plain\r\n" in whole
+    assert b"\r\ndate: " in whole
     assert whole.endswith(b"\r\n\r\nok")
+    assert http.may_go_on
 
 
-async def test_the_head_of_one_without_a_body_leaves_with_its_end() -> None:
-    http = Http1(read_config(None))
+async def test_what_is_made_without_h11_is_what_h11_makes() -> None:
+    headers = [TWO_OCTETS, (b"content-type", b"text/plain"), (b"x-other", b"caf\xe9 \t!")]
+    ours, theirs = Http1(), Http1(kind=ByH11)
+    for http in (ours, theirs):
+        await http.answer(headers, b"ok")
+    assert h11_reads(b"".join(ours.sent)) == h11_reads(b"".join(theirs.sent))
+    assert len(theirs.sent) > 1, "h11 made it"
+    assert (ours.may_go_on, theirs.may_go_on) == (True, True)
+
+
+class ByH11(PlainHttp1):
+    """Every answer is one that h11 has to make."""
+
+    async def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        return False
+
+
+def h11_reads(data: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """What a client makes of an answer."""
+    client = h11.Connection(h11.CLIENT)
+    client.send(h11.Request(method="GET", target="/", headers=[("host", "x")]))
+    client.send(h11.EndOfMessage())
+    client.receive_data(data)
+    head, body = client.next_event(), b""
+    assert isinstance(head, h11.Response)
+    while isinstance(piece := client.next_event(), h11.Data):
+        body += piece.data
+    assert isinstance(piece, h11.EndOfMessage)
+    return head.status_code, sorted(header for header in head.headers if header[0] != b"date"), body
+
+
+async def test_one_without_a_body_leaves_in_one_piece() -> None:
+    http = Http1()
     await http.answer([(b"content-length", b"0")])
     (whole,) = http.sent
     assert whole.endswith(b"\r\n\r\n")
+    assert http.may_go_on
 
 
 async def test_the_head_of_one_that_goes_on_leaves_at_once() -> None:
     """Server-sent events: nobody knows when the first one comes."""
-    http = Http1(read_config(None))
-    await http.answer([(b"content-type", b"text/event-stream")], b"data: 1\n\n")
+    http = Http1()
+    await http.answer([(b"content-type", b"text/event-stream")], b"data: 1\n\n", ends=False)
     assert http.sent[0].endswith(b"\r\n\r\n")
     assert b"data: 1" in http.sent[1]
 
 
-@pytest.mark.parametrize("name", [b"content-type", b"x-other"])
+@pytest.mark.parametrize("name", [b"content-type", b"x-other", b"date"])
 async def test_a_header_that_would_begin_another_line_is_refused(name: bytes) -> None:
-    http = Http1(read_config(None))
+    http = Http1()
     with pytest.raises(h11.LocalProtocolError):
-        await http.answer([(b"content-length", b"2"), (name, b"text/plain\r\nx-evil: 1")], b"ok")
+        await http.answer([TWO_OCTETS, (name, b"text/plain\r\nx-evil: 1")], b"ok")
     assert http.sent == []
+
+
+async def test_an_app_that_fails_before_its_answer_is_whole_gives_500() -> None:
+    http = Http1()
+    await http.answer([TWO_OCTETS], b"o", ends=False)
+    await http.exchange.app_send(None)  # what hypercorn says when the app has ended
+    assert b"".join(http.sent).startswith(b"HTTP/1.1 500 ")
+
+
+@pytest.mark.parametrize("body", [b"o", b"okay"])
+async def test_a_body_of_another_length_than_its_head_says_never_passes_for_an_answer(body: bytes) -> None:
+    """Else what follows on the connection is taken for the rest of it, or the rest for what follows."""
+    http = Http1()
+    with pytest.raises(h11.LocalProtocolError):
+        await http.answer([TWO_OCTETS], body)
+    assert not http.may_go_on
+
+
+@pytest.mark.parametrize(
+    "request_", [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"]
+)
+async def test_a_client_that_wants_no_more_is_told_that_it_gets_no_more(request_: bytes) -> None:
+    http = Http1(request=request_)
+    await http.answer([TWO_OCTETS], b"ok")
+    assert b"\r\nconnection: close\r\n" in b"".join(http.sent).lower()
+    assert not http.may_go_on
+
+
+async def test_the_answer_to_head_has_no_body() -> None:
+    http = Http1(request=b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await http.answer([TWO_OCTETS], b"ok")
+    assert b"".join(http.sent).endswith(b"\r\n\r\n")
+    assert b"content-length: 2\r\n" in b"".join(http.sent)
+
+
+async def test_an_answer_given_before_the_request_has_ended_is_the_last_one() -> None:
+    http = Http1(request=b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+    await http.answer([TWO_OCTETS], b"ok")
+    assert b"".join(http.sent).endswith(b"\r\n\r\nok")
+    assert not http.may_go_on
+
+
+async def test_the_next_request_on_the_connection_is_answered_too() -> None:
+    http = Http1()
+    await http.answer([TWO_OCTETS], b"ok")
+    http.comes(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert http.protocol.connection.our_state is h11.SEND_RESPONSE
+    assert await http.protocol.answer(200, [TWO_OCTETS], b"ok")
+    assert len(http.sent) == 2
 
 
 async def test_the_last_answer_of_a_connection_says_so() -> None:
     config = read_config(None)
     http = Http1(config)
     http.protocol.keep_alive_requests = config.keep_alive_max_requests
-    await http.answer([(b"content-length", b"2")], b"ok")
+    await http.answer([TWO_OCTETS], b"ok")
     assert b"\r\nconnection: close\r\n" in http.sent[0]
 
 

@@ -6,6 +6,7 @@ import inspect
 import threading
 import tomllib
 from pathlib import Path
+from typing import Any, cast
 
 import aiosmtplib
 import aiosqlite
@@ -18,13 +19,15 @@ from hypercorn.asyncio import serve
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
 from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.utils import LifespanFailureError
 from itsdangerous import TimestampSigner
 from limits import parse
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from packaging.requirements import Requirement
-from quart import Quart
+from quart import Quart, current_app, request
+from werkzeug.datastructures import Headers
 
 from resetsvc import server
 from resetsvc.errors import SetupError
@@ -251,8 +254,42 @@ def test_hypercorn_looks_its_connections_up_where_we_put_ours() -> None:
     assert {"idle_task", "restart", "stop", "_idle_timeout", "_initiate_server_close"} <= names
 
 
-def test_h11_takes_headers_that_it_has_checked_before() -> None:
-    """`PlainHttp1` adds them to what h11 has made of the others."""
-    response = h11.Response(status_code=200, headers=[("A", "b")])
-    response.headers._full_items.append((b"C", b"c", b"d"))
-    assert list(response.headers) == [(b"a", b"b"), (b"c", b"d")]
+def test_h11_can_be_told_of_an_answer_that_it_has_not_made() -> None:
+    """`PlainHttp1` makes most answers itself; h11 goes on reading, and says whether another request may come."""
+    connection = h11.Connection(h11.SERVER)
+    connection.receive_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert isinstance(connection.next_event(), h11.Request)
+    assert isinstance(connection.next_event(), h11.EndOfMessage)
+    assert connection._request_method == b"GET"
+    assert connection._cstate.keep_alive is True
+    connection._cstate.process_event(h11.SERVER, h11.Response)
+    connection._cstate.process_event(h11.SERVER, h11.EndOfMessage)
+    assert (connection.our_state, connection.their_state) == (h11.DONE, h11.DONE)
+    connection.start_next_cycle()
+    assert (connection.our_state, connection.their_state) == (h11.IDLE, h11.IDLE)
+    connection.receive_data(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert isinstance(connection.next_event(), h11.Request)
+    assert connection._cstate.keep_alive is False
+
+
+def test_hypercorns_stream_is_told_what_ours_leaves_out() -> None:
+    """`Exchange` ends as `HTTPStream._send_closed` does, and goes by the same states."""
+    names = set(HTTPStream._send_closed.__code__.co_names)
+    assert {"EndBody", "state", "ASGIHTTPState", "CLOSED", "log", "access", "StreamClosed"} <= names
+    assert {"REQUEST", "RESPONSE", "CLOSED"} <= set(ASGIHTTPState.__members__)
+
+
+def test_werkzeug_keeps_headers_in_a_list_of_pairs() -> None:
+    """`OneTask` puts those of a request there, all at once."""
+    headers = Headers([("A", "b")])
+    assert headers._list == [("A", "b")]
+    headers._list = [("C", "d"), ("C", "e")]
+    assert (headers.get("c"), headers.getlist("c"), "a" in headers) == ("d", ["d", "e"], False)
+
+
+def test_werkzeugs_names_for_the_current_one_of_something_tell_it() -> None:
+    """`asked` and `parts` ask `request` and `current_app` for it once, and not for each thing that they want of it."""
+    for name in (request, current_app):
+        assert callable(cast(Any, name)._get_current_object)
+        with pytest.raises(RuntimeError, match="Not within"):
+            cast(Any, name)._get_current_object()

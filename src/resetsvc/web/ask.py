@@ -2,11 +2,12 @@
 
 import time
 
-from quart import Blueprint, Response, g, redirect
+from quart import Blueprint, Response, redirect
 from werkzeug.wrappers import Response as RedirectResponse
 
 from resetsvc.addresses import parse_address
 from resetsvc.errors import AddressRefused
+from resetsvc.web.asked import asked
 from resetsvc.web.body import BodyRefused, one_text, optional_text, read_fields
 from resetsvc.web.client import client
 from resetsvc.web.parts import parts
@@ -34,7 +35,7 @@ async def accept() -> Response:
     await here.limits.spend("ask", asked_by)
     locale = here.pages.languages.best(optional_text(fields, "locale"), here.pages.language())
     began = time.perf_counter()
-    g.letter = await here.intake.accept(address, client=asked_by, locale=locale)
+    asked().letter = await here.intake.accept(address, client=asked_by, locale=locale)
     response = answer(
         200,
         text="Email sent",

@@ -4,12 +4,12 @@ import io
 import json
 from urllib.parse import parse_qsl
 
-from quart import request
 from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.formparser import MultiPartParser
 from werkzeug.http import parse_options_header
 
 from resetsvc.errors import ResetError
+from resetsvc.web.asked import asked
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
@@ -29,7 +29,8 @@ class BodyRefused(ResetError):
 
 async def read_fields() -> Fields:
     """Return every field of the request's body with all its values; BodyRefused or UnsupportedMediaType otherwise."""
-    media_type, options = request.headers.get("content-type", ""), dict[str, str]()
+    request = asked()
+    media_type, options = request.said(b"content-type"), dict[str, str]()
     if media_type not in (FORM, JSON):  # what nearly everybody sends, without the work of parsing it
         media_type, options = parse_options_header(media_type)
         media_type = media_type.lower()  # RFC 9110 8.3.1
@@ -39,7 +40,7 @@ async def read_fields() -> Fields:
         return {}
     if media_type not in (FORM, MULTIPART, JSON):
         raise UnsupportedMediaType
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if request.said(b"content-encoding").lower() not in ("", "identity"):
         raise UnsupportedMediaType  # RFC 9110 8.4: nothing is unpacked here, so nothing unpacks to gigabytes
     try:
         text = data.decode("utf-8")

@@ -4,10 +4,9 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from quart import request
-
 from resetsvc.settings import Settings
 from resetsvc.templates import Templates
+from resetsvc.web.asked import asked
 
 STATIC = Path(__file__).parent.parent / "static"
 
@@ -28,7 +27,7 @@ class Pages:
 
     def language(self) -> str:
         """The language of the request being answered."""
-        return self.languages.from_header(request.headers.get("accept-language", ""))
+        return self.languages.from_header(asked().said(b"accept-language"))
 
     def render(self, name: str, **context: object) -> str:
         """Render `pages/<name>.html` for the request being answered."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
-from quart import current_app
+from quart import Quart, current_app
 
 from resetsvc.cancel import Cancel
 from resetsvc.confirm import Confirm
@@ -38,7 +39,9 @@ class Parts:
     readiness: Callable[[], Awaitable[Readiness]]
 
 
+_find_app: Callable[[], Quart] = cast(Any, current_app)._get_current_object
+
+
 def parts() -> Parts:
-    found = current_app.extensions["resetsvc"]
-    assert isinstance(found, Parts)
+    found: Parts = _find_app().extensions["resetsvc"]
     return found

@@ -4,12 +4,13 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from quart import Response, request
+from quart import Response
 from werkzeug.exceptions import HTTPException
 
 from resetsvc import errors
 from resetsvc.i18n import reason_sentences
-from resetsvc.web.body import JSON, BodyRefused
+from resetsvc.web.asked import asked
+from resetsvc.web.body import FORM, JSON, BodyRefused
 from resetsvc.web.parts import parts
 
 Form = Literal["json", "html", "text"]
@@ -111,9 +112,11 @@ HTTP_PROBLEMS: dict[int, Problem] = {
 
 def form_asked_for() -> Form:
     """What the client wants to read: as it says in Accept; JSON if that is what it sent; text if it does not care."""
-    if request.mimetype == JSON:
+    request = asked()
+    sent_as = request.said(b"content-type")
+    if sent_as not in (FORM, "") and request.mimetype == JSON:
         return "json"
-    if request.headers.get("accept", "*/*") == "*/*":
+    if request.said(b"accept") in ("", "*/*"):
         return "text"  # what curl and fetch send, without the work of parsing it
     accepted = request.accept_mimetypes
     # Wildcards do not count.

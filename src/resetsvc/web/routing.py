@@ -6,11 +6,13 @@ from inspect import CO_COROUTINE
 from typing import Any
 from urllib.parse import urlsplit
 
-from quart import Quart, Request, Response, request
+from quart import Quart, Response
+from quart.sessions import NullSession, SessionInterface
 from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import MapAdapter
 
+from resetsvc.web.asked import MatchedRequest, asked
 from resetsvc.web.pages import STATIC
 
 CONTENT_TYPES = {
@@ -21,17 +23,13 @@ CONTENT_TYPES = {
 }
 
 
-class MatchedRequest(Request):
-    """A request whose blueprints are worked out once for each endpoint and not three times for each request."""
+class NoSessions(SessionInterface):
+    """Nobody is logged in here: there is no cookie to read, and one session for all that nothing can be kept in."""
 
-    @property
-    def blueprints(self) -> list[str]:
-        return _blueprints(self.endpoint)
+    _none = NullSession()
 
-
-@cache
-def _blueprints(endpoint: str | None) -> list[str]:
-    return [endpoint.rpartition(".")[0]] if endpoint and "." in endpoint else []
+    async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> NullSession:
+        return self._none
 
 
 class PathRouted(Quart):
@@ -43,6 +41,7 @@ class PathRouted(Quart):
     """
 
     request_class = MatchedRequest
+    session_interface = NoSessions()  # type: ignore[assignment]  # what is annotated there is the default
 
     def ensure_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """As it is, if it is: Quart looks at each view and hook through `inspect` again for every request."""
@@ -96,9 +95,10 @@ def length_is_doubtful() -> bool:
 
     Then what we take for the next request on the connection was a part of somebody's body to it: smuggling.
     """
-    if "transfer-encoding" not in request.headers:
+    here = asked()
+    if not here.has(b"transfer-encoding"):
         return False
-    return "content-length" in request.headers or request.http_version == "1.0"
+    return here.has(b"content-length") or here.http_version == "1.0"
 
 
 @cache

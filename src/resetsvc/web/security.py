@@ -6,6 +6,7 @@ from quart import Request
 
 from resetsvc.settings import Settings
 from resetsvc.web.asgi import EncodedHeaders
+from resetsvc.web.asked import MatchedRequest
 
 # No inline script or style and nothing foreign: what a page may do is what we serve (ASVS 3.4).
 CONTENT_SECURITY_POLICY = (
@@ -63,7 +64,7 @@ class SecurityHeaders:
         return _encoded(headers)
 
 
-def is_sent_by_a_stranger(request: Request, front_ends: Collection[str]) -> bool:
+def is_sent_by_a_stranger(request: MatchedRequest, front_ends: Collection[str]) -> bool:
     """Whether a page on another site has a browser post this, and is no front end of ours (ASVS 3.5.1).
 
     Such a page could have each of its visitors ask for resets, each with a client limit of their own. Browsers say where a
@@ -72,8 +73,8 @@ def is_sent_by_a_stranger(request: Request, front_ends: Collection[str]) -> bool
     """
     return (
         request.method == "POST"
-        and request.headers.get("sec-fetch-site") == "cross-site"
-        and request.headers.get("origin") not in front_ends
+        and request.said(b"sec-fetch-site") == "cross-site"
+        and request.said(b"origin") not in front_ends
     )
 
 
