@@ -30,6 +30,7 @@ class Metrics:
         self._request_counters: dict[
             tuple[str, int], Counter
         ] = {}  # looking a child up costs more than counting
+        self._attempt_counters: dict[tuple[str, Verdict], Counter] = {}
         self._attempts = Counter(
             "resetsvc_attempts",
             "Attempts at letters, by relay and verdict.",
@@ -89,8 +90,12 @@ class Metrics:
         if outcome.attempt.verdict is Verdict.DROPPED:
             self._dropped.labels(outcome.attempt.reply).inc()
             return
-        self._attempts.labels(outcome.attempt.relay, outcome.attempt.verdict).inc()
-        if outcome.attempt.verdict is Verdict.SENT:
+        relay, verdict = outcome.attempt.relay, outcome.attempt.verdict
+        counter = self._attempt_counters.get((relay, verdict))
+        if counter is None:
+            counter = self._attempt_counters[relay, verdict] = self._attempts.labels(relay, verdict)
+        counter.inc()
+        if verdict is Verdict.SENT:
             self._delivery.observe(max(0.0, outcome.at - outcome.letter.asked_at))
 
     def count_unit(self, kind: str, seconds: float) -> None:

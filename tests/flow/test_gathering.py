@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from resetsvc.clock import Clock
-from resetsvc.dispatch.leases import GATHER, Leases
+from resetsvc.dispatch.leases import GATHER, Leases, room_for_claim
 from tests.flow.conftest import Start
 
 ROOM = 8  # lanes that are free
@@ -29,6 +29,25 @@ async def leases(start: Start) -> Leases:
     for name in ("ann", "bob"):
         await running.ask(f"{name}@example.com")
     return Leases(running.service.store, Clock(), 10.0)
+
+
+@pytest.mark.parametrize(
+    ("places", "taken", "room"),
+    [
+        (8, 0, 8),
+        (8, 7, 1),  # a relay that is slow: what is claimed goes into a lane
+        (8, 8, 0),
+        (8, 9, 0),  # its room has shrunk
+        (60, 15, 45),  # lanes could run out of letters meanwhile
+        (60, 39, 21),
+        (60, 40, 0),
+        (248, 247, 0),
+    ],
+)
+def test_letters_are_claimed_for_any_lane_but_not_one_by_one_for_those_that_wait_for_one(
+    places: int, taken: int, room: int
+) -> None:
+    assert room_for_claim(places, taken, lanes=8) == room
 
 
 async def test_the_first_letter_is_claimed_at_once_and_the_next_ones_together(leases: Leases) -> None:

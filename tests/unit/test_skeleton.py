@@ -49,6 +49,7 @@ def render_with(text: str, html: str, subject: str = "A subject") -> Render:
 @example("a" * 74, "b" * 75, "c" * 76, "d" * 77)
 @example("ä" * 25 + "a", "ä" * 12, "é" * 38, "=" * 25)
 @example("." * 10, ".", ".", "\n.\n".strip())
+@example("a" * 73, ".", "." * 100, "x\n.y\n..")
 @example("=_resetsvc_alternative", "--=_resetsvc_alternative--", "", "")
 def test_whatever_is_filled_in_comes_out_as_it_went_in(
     before: str, value: str, between: str, other: str
@@ -63,6 +64,7 @@ def test_whatever_is_filled_in_comes_out_as_it_went_in(
     assert part(message, "plain") == text.strip() + "\n"
     assert part(message, "html") == html.strip() + "\n"
     assert_lines_are_short(body)
+    assert b"\r\n." not in body, "SMTP would have to double a dot"
 
 
 @settings(deadline=None, derandomize=True, max_examples=60)

@@ -9,6 +9,7 @@ from binascii import b2a_qp
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.header import Header
+from functools import lru_cache
 
 from markupsafe import escape
 
@@ -18,6 +19,7 @@ _GAP = re.compile(f"{_OPEN}([a-z_]+){_CLOSE}")
 # The characters `=_` cannot occur in quoted-printable text, so this can never end a part by accident (RFC 2045 6.7).
 _BOUNDARY = b"=_resetsvc_alternative"
 
+_LEADING_DOTS = re.compile(rb"^\.+", re.MULTILINE)
 _FOR_HTML = re.compile("[&<>\"']")
 
 _ALTERED = "a mail template may print a value or test for it, but not change it"
@@ -34,10 +36,9 @@ class Part:
     html: bool
 
     def fill(self, values: Mapping[str, bytes]) -> bytes:
-        filled = [self.pieces[0]]
-        for gap, piece in zip(self.gaps, self.pieces[1:], strict=True):
-            filled.append(values[gap])
-            filled.append(piece)
+        filled = [b""] * (2 * len(self.gaps) + 1)
+        filled[0::2] = self.pieces
+        filled[1::2] = [values[gap] for gap in self.gaps]
         return b"".join(filled)
 
 
@@ -55,7 +56,9 @@ class Skeleton:
         headers -- the header lines that differ: Date, From, To, Message-ID
         values  -- what goes into the gaps
         """
-        plain = {gap: _encode(value) for gap, value in values.items()}
+        plain = {
+            gap: _encode(value) if gap in _OWN else _encode_known(value) for gap, value in values.items()
+        }
         # What HTML has a sign of its own for is in few values.
         escaped = plain | {
             gap: _encode(str(escape(value))) for gap, value in values.items() if _FOR_HTML.search(value)
@@ -76,6 +79,10 @@ class Skeleton:
                 b"\r\n--" + _BOUNDARY + b"--\r\n",
             )
         )
+
+
+# Nothing that is a secret is kept for the next letter.
+_OWN = frozenset({"link", "cancel_link"})
 
 
 def prepare(render: Render, present: frozenset[str], absent: frozenset[str]) -> Skeleton:
@@ -133,9 +140,13 @@ def _part(rendered: str, present: frozenset[str], *, html: bool) -> Part:
 def _encode(text: str, *, last: bool = False) -> bytes:
     """Quoted-printable, so that pieces can stand one after the other: each but the last ends in a soft line break.
 
-    A soft line break may stand anywhere (RFC 2045 6.7 rule 5): no line gets too long, whatever is filled in.
+    A soft line break may stand anywhere (RFC 2045 6.7 rule 5): no line gets too long, whatever is filled in. And no line
+    begins with a dot, which SMTP would have doubled (RFC 5321 4.5.2), and each mail copied once more.
     """
-    encoded = b2a_qp(text.encode("utf-8"), istext=True).replace(b"\n", b"\r\n")
+    encoded = b2a_qp(text.encode("utf-8"), istext=True)
+    if b"." in encoded:
+        encoded = _LEADING_DOTS.sub(lambda dots: b"=2E=\n" * len(dots[0]), encoded)
+    encoded = encoded.replace(b"\n", b"\r\n")
     if last or not encoded or encoded.endswith(b"\r\n"):
         return encoded
     # No room for the `=`: break a character earlier, but not inside `=XX`.
@@ -144,3 +155,6 @@ def _encode(text: str, *, last: bool = False) -> bytes:
         cut = cut if cut >= 0 else len(encoded) - 1
         encoded = encoded[:cut] + b"=\r\n" + encoded[cut:]
     return encoded + b"=\r\n"
+
+
+_encode_known = lru_cache(maxsize=64)(_encode)  # times, to the minute, and where people ask from

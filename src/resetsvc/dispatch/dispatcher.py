@@ -11,7 +11,7 @@ from resetsvc.clock import Clock
 from resetsvc.compose.composer import Composer, UnusableAddress
 from resetsvc.dispatch.clock_jumps import ClockJumps
 from resetsvc.dispatch.gatekeeper import AccountsOutOfReach, Gatekeeper
-from resetsvc.dispatch.leases import LEASE, Lease, Leases
+from resetsvc.dispatch.leases import LEASE, Lease, Leases, room_for_claim
 from resetsvc.dispatch.outcomes import OnEnded, Outcome, poisoned, record_outcomes
 from resetsvc.errors import CannotStore
 from resetsvc.letters import ClaimedLetter, DropReason, Kind, short_id
@@ -170,7 +170,7 @@ class Dispatcher:
         """Claim what there is room for and start on it; True if there may be more."""
         await self._leases.let_letters_gather(self._room())
         room = self._room()
-        letters = await self._leases.claim(room) if room > 0 and not self._stopping else []
+        letters = await self._leases.claim(room) if room and not self._stopping else []
         if not letters:
             return False
         self._step()
@@ -186,7 +186,7 @@ class Dispatcher:
         return True
 
     def _room(self) -> int:
-        return self._outbox.room() - (len(self._in_hand) - len(self._dropping))
+        return room_for_claim(self._outbox.room(), len(self._in_hand) - len(self._dropping), self._lanes)
 
     # ---- admit: which of them are sent, and to whom ----
 
@@ -211,9 +211,8 @@ class Dispatcher:
                 self._start(Errand(letter, letter.address, letter.locale, admission.reason))
 
     async def _look_up_again(self, letters: Sequence[ClaimedLetter]) -> None:
-        due = self._clock.now() + LOOK_UP_AGAIN
+        due, owner = self._clock.now() + LOOK_UP_AGAIN, self._leases.owner
         rows = [(letter.id, due, 0) for letter in letters]
-        owner = self._leases.owner
         await self._store.unit(lambda unit: sql.postpone_letters(unit, rows, owner=owner), alone=False)
 
     # ---- deliver, or do as much work without ----
@@ -231,7 +230,8 @@ class Dispatcher:
         self._dropping.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a letter's task died", error=repr(error))
-        self._wake.set()  # there is room again
+        if self._room():
+            self._wake.set()
 
     async def _deliver(self, errand: Errand, lease: Lease) -> None:
         try:

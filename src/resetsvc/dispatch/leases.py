@@ -25,7 +25,18 @@ MARGIN = 0.1  # of a lease: less than this left is too little to send in
 # Between two claims while lanes are free. One after the other would take letters one by one, each for three commits that
 # whoever asks meanwhile waits behind; so at 400 a second they are claimed by fours.
 GATHER = 0.01  # seconds
+CLAIM_SHARE = 3  # of so many places one has to be free for a claim, while enough letters are in hand
 RETRIES_SHARE = 8  # of so many letters claimed, one place is kept for those that were tried before
+
+
+def room_for_claim(places: int, taken: int, lanes: int) -> int:
+    """For how many letters there is room: any while lanes could run out of them, else at least a third of all places, or 0.
+
+    A claim is three commits, however few letters it brings. Where thousands wait, each letter that left made room for one,
+    and those commits were a tenth of all the work.
+    """
+    room = max(0, places - taken)
+    return room if taken < 2 * lanes or room > places // CLAIM_SHARE else 0
 
 
 @dataclass(eq=False, slots=True)

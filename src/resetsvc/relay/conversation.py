@@ -7,15 +7,12 @@ reply means that the session is out of step and must not be used again.
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from resetsvc.relay.reply_reader import ReplyReader
 from resetsvc.relay.verdict import Reply, Step, Verdict, presentable, verdict_of
-
-_REPLY_BYTES = 16_384  # RFC 5321 asks for 512 a line; what never ends is not a reply
-_REPLIES_AHEAD = 3  # to MAIL, RCPT and DATA in one packet: more than that nobody asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +65,10 @@ class Conversation(asyncio.Protocol):
         self._utf8 = utf8
         self._timeout = timeout
         self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
-        self._lines: list[str] = []
-        self._replies: deque[Reply] = deque()
+        self._reader = ReplyReader()
         self._waiter: asyncio.Future[None] | None = None
+        self._patience_ends = 0.0
+        self._patience: asyncio.TimerHandle | None = None
         self._waited: dict[Step, float] = {}
         self._broken: str | None = None
         self._writable = asyncio.Event()
@@ -84,20 +81,10 @@ class Conversation(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if len(self._buffer) + sum(map(len, self._lines)) > _REPLY_BYTES:
-            self._break("the relay's reply does not end")
-            return
-        while (end := self._buffer.find(b"\n")) >= 0:
-            line = self._buffer[:end].rstrip(b"\r").decode("utf-8", "replace")
-            del self._buffer[: end + 1]
-            if not self._take_line(line):
-                self._break("the relay said something that is no reply")
-                return
-        if len(self._replies) > _REPLIES_AHEAD:
-            self._break("the relay talks without being asked")
-            return
-        self._wake()
+        if (wrong := self._reader.feed(data)) is not None:
+            self._break(wrong)
+        else:
+            self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._break(
@@ -117,15 +104,19 @@ class Conversation(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether the session is open and in step: a reply that nobody asked for means that it closes or is confused."""
-        return self._broken is None and not self._replies and not self._buffer and not self._lines
+        return self._broken is None and self._reader.in_step
 
     @property
     def pace(self) -> Pace:
         """How long this session waited for each of the last replies."""
-        mail, rcpt, data, body = (
-            self._waited.get(step, 0.0) for step in (Step.MAIL, Step.RCPT, Step.DATA, Step.BODY)
+        took = self._waited.get
+        return Pace(
+            took(Step.MAIL, 0.0),
+            took(Step.RCPT, 0.0),
+            took(Step.DATA, 0.0),
+            took(Step.BODY, 0.0),
+            self._pipelining,
         )
-        return Pace(mail, rcpt, data, body, self._pipelining)
 
     async def hand_over(self, envelope: Envelope, may_send: Callable[[], bool]) -> Handover:
         """Give one letter to the relay. Never raises for what the relay does; a cancelled call leaves the session broken.
@@ -233,35 +224,31 @@ class Conversation(asyncio.Protocol):
     async def _reply(self, step: Step) -> Reply:
         """The next reply, within the time for one step however slowly it drips in; else SessionBroken."""
         began = time.perf_counter()
-        if not self._replies and self._broken is None:
-            self._waiter = asyncio.get_running_loop().create_future()
-            timer = asyncio.get_running_loop().call_later(
-                self._timeout, self._break, f"no reply within {self._timeout:g} s"
-            )
+        if not self._reader.replies and self._broken is None:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            self._patience_ends = loop.time() + self._timeout
+            if self._patience is None:
+                self._patience = loop.call_later(self._timeout, self._look_at_the_clock)
             try:
                 await self._waiter
             finally:
-                timer.cancel()
                 self._waiter = None
         self._waited[step] = time.perf_counter() - began
-        if self._replies:
-            return self._replies.popleft()
+        if self._reader.replies:
+            return self._reader.replies.popleft()
         raise SessionBroken(step, self._broken or "the session broke")
 
-    def _take_line(self, line: str) -> bool:
-        """Read one line; False if it is none of a reply's (RFC 5321 4.2.1)."""
-        code, mark, text = line[:3], line[3:4], line[4:]
-        if not (len(code) == 3 and code.isascii() and code.isdigit() and mark in ("", " ", "-")):
-            return False
-        if not "2" <= code[0] <= "5":
-            return False
-        if self._lines and not self._lines[0].startswith(code):
-            return False
-        self._lines.append(f"{code}{text}")
-        if mark != "-":
-            self._replies.append(Reply(int(code), " ".join(line[3:] for line in self._lines)))
-            self._lines.clear()
-        return True
+    def _look_at_the_clock(self) -> None:
+        """One timer goes on from reply to reply: it costs more to set one for each than to read the reply."""
+        self._patience = None
+        if self._waiter is None or self._broken is not None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._patience_ends:
+            self._break(f"no reply within {self._timeout:g} s")
+        else:
+            self._patience = loop.call_at(self._patience_ends, self._look_at_the_clock)
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None and self._broken is None:
@@ -270,6 +257,8 @@ class Conversation(asyncio.Protocol):
     def _break(self, why: str) -> None:
         if self._broken is None:
             self._broken = why
+            if self._patience is not None:
+                self._patience.cancel()
             if self._transport is not None:
                 # Not close(): that waits for a relay that no longer reads.
                 self._transport.abort()
@@ -277,5 +266,5 @@ class Conversation(asyncio.Protocol):
         self._wake(force=True)
 
     def _wake(self, *, force: bool = False) -> None:
-        if self._waiter is not None and not self._waiter.done() and (self._replies or force):
+        if self._waiter is not None and not self._waiter.done() and (self._reader.replies or force):
             self._waiter.set_result(None)

@@ -61,7 +61,7 @@ def presentable(text: str) -> str:
 
     It may also steer a terminal, and bytes that were no UTF-8 are lone surrogates, which no database takes.
     """
-    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    printable = text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text)
     masked = _ADDRESS.sub(lambda found: mask_address(found[0]), _TOKEN.sub("[link]", printable))
     return masked.strip()[:200]
 

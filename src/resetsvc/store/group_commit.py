@@ -30,11 +30,7 @@ class GroupCommit(Generic[T]):
         self._waiting.append((item, done))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all(), name="group commit")
-        try:
-            await asyncio.shield(done)
-        except asyncio.CancelledError:
-            done.add_done_callback(lambda future: future.cancelled() or future.exception())
-            raise
+        await done
 
     async def flush(self) -> None:
         """Wait until nothing is left to write."""
@@ -49,9 +45,11 @@ class GroupCommit(Generic[T]):
                     await self._write([item for item, _ in batch])
                 except Exception as error:
                     for _, done in batch:
-                        done.set_exception(error)
+                        if not done.cancelled():  # with its caller, who is not there to hear it
+                            done.set_exception(error)
                 else:
                     for _, done in batch:
-                        done.set_result(None)
+                        if not done.cancelled():
+                            done.set_result(None)
         finally:
             self._writer = None
