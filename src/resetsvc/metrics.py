@@ -31,6 +31,7 @@ class Metrics:
             tuple[str, int], Counter
         ] = {}  # looking a child up costs more than counting
         self._attempt_counters: dict[tuple[str, Verdict], Counter] = {}
+        self._unit_histograms: dict[str, Histogram] = {}
         self._attempts = Counter(
             "resetsvc_attempts",
             "Attempts at letters, by relay and verdict.",
@@ -99,7 +100,10 @@ class Metrics:
             self._delivery.observe(max(0.0, outcome.at - outcome.letter.asked_at))
 
     def count_unit(self, kind: str, seconds: float) -> None:
-        self._database.labels(kind).observe(seconds)
+        observed = self._unit_histograms.get(kind)
+        if observed is None:
+            observed = self._unit_histograms[kind] = self._database.labels(kind)
+        observed.observe(seconds)
 
     async def text(self, store: Store, outbox: Outbox) -> bytes:
         """All figures in the Prometheus text format; those that are states and not events are looked at now."""

@@ -60,6 +60,30 @@ async def test_the_pragmas_are_set_on_the_connections_that_are_used(
     assert await store.read(ask) == value
 
 
+async def synchronous(unit: Connection) -> int:
+    """2: a commit waits for the disk. 1: for nothing."""
+    row = await unit.fetch_one("PRAGMA synchronous")
+    assert row is not None
+    return int(row["synchronous"])
+
+
+async def test_only_a_unit_that_says_so_waits_for_no_sync(store: Store) -> None:
+    assert await store.unit(synchronous, lasting=False) == 1
+    assert await store.unit(synchronous) == 2
+    with pytest.raises(ZeroDivisionError):
+        await store.unit(_fail, lasting=False)
+    assert await store.write(synchronous) == 2
+
+
+async def _fail(_: Connection) -> None:
+    raise ZeroDivisionError
+
+
+async def test_what_waited_for_no_sync_is_there_for_all_at_once(store: Store, other_store: Store) -> None:
+    await store.unit(lambda unit: sql.insert_letters(unit, [new_letter("a")]), lasting=False)
+    assert await other_store.read(lambda connection: sql.count_undelivered(connection, 10)) == 1
+
+
 async def test_reading_and_writing_go_on_beside_a_reader_of_another_process(
     store: Store, database_url: str
 ) -> None:

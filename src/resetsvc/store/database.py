@@ -16,7 +16,7 @@ class Engine(Protocol):
     async def migrate(self) -> None: ...
     async def open(self) -> None: ...
     async def close(self) -> None: ...
-    async def unit(self, work: Work[T], *, alone: bool) -> T: ...
+    async def unit(self, work: Work[T], *, alone: bool, lasting: bool) -> T: ...
     async def write(self, statement: Work[T]) -> T: ...
     async def read(self, work: Work[T]) -> T: ...
     async def time(self) -> float | None: ...
@@ -48,7 +48,7 @@ class Store:
         """Finish the units that wait, then close."""
         await self._engine.close()
 
-    async def unit(self, work: Work[T], *, alone: bool = True) -> T:
+    async def unit(self, work: Work[T], *, alone: bool = True, lasting: bool = True) -> T:
         """Do `work` in one transaction: all of it is durable when this returns, or none of it happened.
 
         Whatever `work` raises comes out after the rollback; CannotStore if the database refuses. On PostgreSQL `work`
@@ -57,8 +57,11 @@ class Store:
 
         alone -- False: other units may go on beside it, in this process and in others. For work that does not mind:
                  what it writes does not depend on what it read, or it has locked what it reads
+        lasting -- False: in a file on this machine it waits for no sync, and a power cut may undo it until the next unit that
+                 lasts. All see it at once, and a killed process takes nothing away. PostgreSQL may crash while we go on,
+                 so there it lasts all the same
         """
-        return await self._engine.unit(work, alone=alone)
+        return await self._engine.unit(work, alone=alone, lasting=lasting)
 
     async def write(self, statement: Work[T]) -> T:
         """Do one statement that commits by itself. As durable as a unit, without the statements that begin and end one."""

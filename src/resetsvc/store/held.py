@@ -29,12 +29,14 @@ class Job:
 
     transaction -- False for a single statement, which commits by itself and saves two turns
     alone       -- no other unit that is `alone` runs at the same time, in whatever process
+    lasting     -- durable when it is done; False: with the next unit that is, if the database cannot crash but with us
     done        -- what it returned or raised
     """
 
     work: Work[Any]
     transaction: bool
     alone: bool
+    lasting: bool
     kind: str
     done: "asyncio.Future[Any]"
 
@@ -82,23 +84,28 @@ class HeldConnections(ABC, Generic[Driver]):
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def run(self, work: Work[T], *, transaction: bool, alone: bool = True, kind: str = "write") -> T:
+    async def run(
+        self,
+        work: Work[T],
+        *,
+        transaction: bool,
+        alone: bool = True,
+        lasting: bool = True,
+        kind: str = "write",
+    ) -> T:
         """Do one unit of work and return its result; CannotStore if the database refuses it."""
         if self._closing or all(task.done() for task in self._tasks):
             raise CannotStore
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
         began = time.perf_counter()
-        job = Job(work, transaction, alone, kind, done)
+        job = Job(work, transaction, alone, lasting, kind, done)
         self._waiting.append(job)
         if self._idle:
             self._idle.pop().set_result(None)
         timer = self.PATIENCE and loop.call_later(self.PATIENCE, self._give_up, job)
         try:
-            return await asyncio.shield(done)
-        except asyncio.CancelledError:
-            done.add_done_callback(_read_outcome)
-            raise
+            return await done  # cancelled with its caller; the unit is done all the same
         finally:
             if timer:
                 timer.cancel()
@@ -107,7 +114,8 @@ class HeldConnections(ABC, Generic[Driver]):
     def _give_up(self, job: Job) -> None:
         with contextlib.suppress(ValueError):  # it is being done
             self._waiting.remove(job)
-            job.done.set_exception(CannotStore())
+            if not job.done.done():
+                job.done.set_exception(CannotStore())
 
     def _take(self) -> Job | None:
         """The unit to do next, taken out of those that wait; None if there is none to do at the moment."""
@@ -167,9 +175,3 @@ def refusal(cause: BaseException) -> CannotStore:
     error = CannotStore()
     error.__cause__ = cause
     return error
-
-
-def _read_outcome(done: "asyncio.Future[Any]") -> None:
-    """Nobody waits for this unit any more: take its exception, if any, so that it is not reported as lost."""
-    if not done.cancelled():
-        done.exception()

@@ -74,7 +74,7 @@ class PostgresStore:
             await self._telling
         await self._connections.close()
 
-    async def unit(self, work: Work[T], *, alone: bool) -> T:
+    async def unit(self, work: Work[T], *, alone: bool, lasting: bool) -> T:
         return await self._connections.run(work, transaction=True, alone=alone)
 
     async def write(self, statement: Work[T]) -> T:

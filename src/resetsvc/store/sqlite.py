@@ -150,6 +150,17 @@ class Attempt:
 
     def make(self, driver: sqlite3.Connection) -> Any:
         """Return what the unit returns, or raise what it raises; then nothing of it is kept."""
+        if not self._job.lasting:
+            driver.execute(
+                "PRAGMA synchronous = NORMAL"
+            )  # in WAL mode: no sync at commit; the next one syncs this, too
+        try:
+            return self._make(driver)
+        finally:
+            if not self._job.lasting:
+                driver.execute("PRAGMA synchronous = FULL")
+
+    def _make(self, driver: sqlite3.Connection) -> Any:
         if self._job.transaction:
             # IMMEDIATE: a deferred transaction that reads first and then writes fails at once when another
             # process wrote in between, whatever the time-out.

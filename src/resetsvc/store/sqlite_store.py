@@ -53,9 +53,9 @@ class SqliteStore:
         await self._reader.close()
         await self._writer.close()
 
-    async def unit(self, work: Work[T], *, alone: bool) -> T:
+    async def unit(self, work: Work[T], *, alone: bool, lasting: bool) -> T:
         try:
-            return await self._writer.run(work, transaction=True, alone=alone)
+            return await self._writer.run(work, transaction=True, alone=alone, lasting=lasting)
         finally:
             self._checkpoints.wrote()
 
