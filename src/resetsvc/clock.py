@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 
 def new_id() -> str:
@@ -15,9 +16,10 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
-def uptime() -> float:
-    """Seconds that never jump, and go on while the machine sleeps where the system counts those (Linux)."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+# Seconds that never jump, and go on while the machine sleeps where the system counts those (Linux).
+uptime: Callable[[], float] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,18 +208,24 @@ class Connection(TCPServer):
         self.idle_task = self._watch  # type: ignore[assignment]  # it is asked for the same two things
 
     async def _read_data(self) -> None:
-        """End the watch with the client: hypercorn keeps a connection that was left until its idle time is over.
-
-        Its `read_timeout` is another thing to wait by for each read; the watch ends a client that says nothing.
-        """
+        """End the watch with the client: hypercorn keeps a connection that was left until its idle time is over."""
         try:
-            while not self.reader.at_eof() and (data := await self.reader.read(LARGEST_READ)):
+            while not self.reader.at_eof():
+                try:
+                    data = await self._read()
+                except OSError:  # also TimeoutError, ssl.SSLError and ConnectionError
+                    break
                 await self.protocol.handle(RawData(data=data))
-        except OSError:  # also ssl.SSLError and ConnectionError
-            pass
         finally:
             self._watch.end()
         await self.protocol.handle(Closed())
+
+    async def _read(self) -> bytes:
+        limit = self.config.read_timeout
+        if limit is None:  # as it comes
+            return await self.reader.read(LARGEST_READ)
+        async with asyncio.timeout(limit):
+            return await self.reader.read(LARGEST_READ)
 
     async def _idle_timeout(self) -> None:
         """What comes after the idle time: the watch itself has waited for that."""

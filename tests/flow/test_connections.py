@@ -132,6 +132,15 @@ async def test_a_connection_ends_with_its_client_and_not_when_its_idle_time_is_o
         await Connection(app, loop, config, WorkerContext(None), {}, reader, writer)
 
 
+async def test_a_read_that_takes_longer_than_the_configuration_allows_ends_the_connection() -> None:
+    config = read_config(None)
+    config.keep_alive_timeout, config.read_timeout = NEVER, 0.01  # type: ignore[assignment]  # hypercorn takes fractions
+    loop = asyncio.get_running_loop()
+    app, writer = cast(Any, None), cast(Any, Wire())
+    async with asyncio.timeout(HANGS):
+        await Connection(app, loop, config, WorkerContext(None), {}, asyncio.StreamReader(), writer)
+
+
 class Http1:
     """The server's side of a connection that a request has come in on, and what it sends."""
 
