@@ -27,13 +27,14 @@ NOT_CORE = {"web/openapi.py"}  # describes, decides nothing
 # Today's number and about a twentieth more: room to mend, none to grow. Raising it is a decision, so write why.
 # Twice the 1,200 that the style hopes for. A third is relay/, an SMTP session of its own (pipelining, the look at the
 # lease before the body) that a library would otherwise hide; the formatter's one argument a line is much of the rest.
-# Raised six times. By a twentieth: refused links and their reasons for the audit trail, clocks that jump, equal work for
+# Raised seven times. By a twentieth: refused links and their reasons for the audit trail, clocks that jump, equal work for
 # the unknown, passwords known from a breach. By as much again: rehearsals of letters that are dropped (no echo), one task
 # a request, lengths that a proxy could read in another way. By a thirtieth: a password in one database and its link in
 # another change together. By a hundredth: a relay that is silent is told from a domain that is. By another: headers that
 # are looked up and not searched for, and no session, for a tenth of a request's time. And by another: one timer for all
 # replies of a session, claims that are worth their commits, dots that SMTP need not double, for a quarter of a letter's.
-MOST_LINES = 3125
+# And by a last one: a relay that is slow is told from one that is silent, and its letters stay in the queue.
+MOST_LINES = 3155
 
 LONGEST_FILE = 300
 LONGER_FILES = {

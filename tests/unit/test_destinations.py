@@ -180,3 +180,34 @@ async def test_a_silence_that_no_other_domain_breaks_may_be_the_relays() -> None
     known.leave(await go(known, "small.example"), SENT)
     assert known.others_spoke_since("big.example")
     assert not known.others_spoke_since("small.example")
+
+
+async def test_a_domain_of_whose_letter_something_was_said_is_slow_and_not_silent() -> None:
+    known, seconds = make()
+    slow = await go(known, "slow.example")
+    for _ in range(3):  # greeting, log-in, recipient
+        seconds.now += 0.75 * SILENT_AFTER
+        known.hear_about(slow)
+    seconds.now += 0.75 * SILENT_AFTER
+    assert not (await go(known, "slow.example")).probe
+    seconds.now += SILENT_AFTER
+    assert (await go(known, "slow.example")).probe, "and then nothing more was said"
+
+
+async def test_what_is_said_before_a_letter_ends_does_not_make_a_silent_domain_speak() -> None:
+    known, seconds = make()
+    await go(known, "hole.example")
+    seconds.now += SILENT_AFTER
+    probe = await go(known, "hole.example")
+    assert probe.probe
+    known.hear_about(probe)
+    assert await known.enter("hole.example") is None
+
+
+async def test_a_domain_that_took_the_recipient_and_then_hangs_is_in_trouble_all_the_same() -> None:
+    known, seconds = make()
+    leave = await go(known, "hangs.example")
+    known.hear_about(leave)
+    seconds.now += SILENT_AFTER
+    known.leave(leave, TIMED_OUT)
+    assert (await go(known, "hangs.example")).probe

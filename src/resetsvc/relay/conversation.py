@@ -118,10 +118,13 @@ class Conversation(asyncio.Protocol):
             self._pipelining,
         )
 
-    async def hand_over(self, envelope: Envelope, may_send: Callable[[], bool]) -> Handover:
+    async def hand_over(
+        self, envelope: Envelope, may_send: Callable[[], bool], heard: Callable[[], None] = lambda: None
+    ) -> Handover:
         """Give one letter to the relay. Never raises for what the relay does; a cancelled call leaves the session broken.
 
         may_send -- asked after the relay's go-ahead, just before the first byte of the body: False withholds it
+        heard    -- called when the relay has said something about the recipient
         """
         step = Step.MAIL
         refusal: tuple[Step, Reply] | None = None
@@ -143,6 +146,8 @@ class Conversation(asyncio.Protocol):
                 if not self._pipelining:
                     self._write(command)
                 reply = await self._reply(step)
+                if step is Step.RCPT:
+                    heard()
                 good = reply.code == 354 if step is Step.DATA else 200 <= reply.code < 300
                 if step is Step.DATA:
                     go_ahead = reply if good else None

@@ -29,6 +29,7 @@ class _Domain:
     answered: bool = False  # something was said about the last letter that ended
     last_word_at: float = float("-inf")  # or, if later, when the first of those under way began
     last_start_at: float = float("-inf")
+    last_sign_at: float = float("-inf")  # something was said about a letter that is still under way
     trouble_until: float = float("-inf")
     waiting: list["asyncio.Future[None]"] = field(default_factory=list)
 
@@ -75,7 +76,7 @@ class Destinations:
                 return self._start(domain, now, probe=False)
             if len(domain.waiting) >= WAITING_AT_MOST or (no_place and now - came >= self._patience):
                 return None
-            await self._wait(domain, came if no_place else domain.last_word_at, no_place)
+            await self._wait(domain, came if no_place else _heard_last(domain), no_place)
 
     def leave(self, leave: Pass, attempt: Attempt | None) -> None:
         """Learn from how a letter ended. None: it was called off."""
@@ -104,6 +105,14 @@ class Destinations:
         for waiter in (*domain.waiting, *self._waiting_for_a_place):
             _set(waiter)
 
+    def hear_about(self, leave: Pass) -> None:
+        """The relay goes on with a letter, slowly: its domain is not silent. Whether it takes mail is not known yet.
+
+        A domain that is silent is so until one of its letters ends: most relays greet, and say nothing later.
+        """
+        if not leave.probe:
+            leave.domain.last_sign_at = self._clock.monotonic()
+
     def others_spoke_since(self, name: str) -> bool:
         """Whether anything was said about other domains since this one was heard last: then it is not the relay."""
         return self._last_word_at > self._domain(name).last_word_at
@@ -115,7 +124,7 @@ class Destinations:
     def _is_silent(self, domain: _Domain, now: float) -> bool:
         if now < domain.trouble_until:
             return True
-        return domain.under_way > 0 and now - domain.last_word_at >= self._patience
+        return domain.under_way > 0 and now - _heard_last(domain) >= self._patience
 
     def _start(self, domain: _Domain, now: float, *, probe: bool) -> Pass:
         if not domain.under_way:
@@ -159,6 +168,10 @@ class Destinations:
             if not domain.under_way and not domain.waiting:
                 del self._domains[name]
                 return
+
+
+def _heard_last(domain: _Domain) -> float:
+    return max(domain.last_word_at, domain.last_sign_at)
 
 
 def _set(waiter: "asyncio.Future[None]") -> None:

@@ -23,11 +23,23 @@ class CannotOpen(Exception):
         self.reply = reply
 
 
-async def open_lane(address: RelayAddress, *, timeout: float, tls: ssl.SSLContext) -> Conversation:
+async def open_lane(
+    address: RelayAddress,
+    *,
+    timeout: float,
+    tls: ssl.SSLContext,
+    heard: Callable[[], None] = lambda: None,
+) -> Conversation:
     """Return an open session, ready for its first letter, or raise CannotOpen; then the connection is closed.
 
     timeout -- seconds for each step (connecting, a command, TLS); for all of them together, three times that
+    heard   -- called for what the relay says on the way: it is there, however slow
     """
+
+    def before_command() -> None:  # and so after the answer to the one before, or the greeting
+        limit.reschedule(asyncio.get_running_loop().time() + timeout)
+        heard()
+
     client = _Client(
         hostname=address.host,
         port=address.port,
@@ -43,7 +55,7 @@ async def open_lane(address: RelayAddress, *, timeout: float, tls: ssl.SSLContex
     )
     try:
         async with asyncio.timeout(3 * timeout), asyncio.timeout(timeout) as limit:
-            client.before_command = lambda: limit.reschedule(asyncio.get_running_loop().time() + timeout)
+            client.before_command = before_command
             await client.connect()
             if client.is_ehlo_or_helo_needed:
                 await client.ehlo()

@@ -24,11 +24,11 @@ LEAVE_SECONDS = 2.0  # for the answer to QUIT
 class Lanes:
     """At most so many at a time; fewer for a minute where the relay takes fewer connections than we may open.
 
-    open_one -- opens a session, or raises CannotOpen
+    open_one -- opens a session, or raises CannotOpen; `heard` is what it calls for what the relay says on the way
     """
 
     def __init__(
-        self, relay: str, open_one: Callable[[], Awaitable[Conversation]], *, most: int, clock: Clock
+        self, relay: str, open_one: Callable[..., Awaitable[Conversation]], *, most: int, clock: Clock
     ) -> None:
         self.relay = relay
         self.most = most
@@ -57,12 +57,12 @@ class Lanes:
             self._close(lane)
         return None
 
-    async def open_another(self) -> Conversation:
+    async def open_another(self, heard: Callable[[], None]) -> Conversation:
         """A new lane. CannotOpen if the relay lets us have none."""
         self.open += 1
         self._opening += 1
         try:
-            return await self._open_one()
+            return await self._open_one(heard=heard)
         except CannotOpen:
             self.open -= 1
             raise

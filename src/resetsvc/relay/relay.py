@@ -10,7 +10,7 @@ import structlog
 
 from resetsvc.clock import Clock
 from resetsvc.relay.conversation import Conversation, Envelope
-from resetsvc.relay.destinations import Destinations
+from resetsvc.relay.destinations import Destinations, Pass
 from resetsvc.relay.lane import CannotOpen
 from resetsvc.relay.lanes import Lanes
 from resetsvc.relay.understudy import Understudy
@@ -48,7 +48,7 @@ class Relay:
         self._our_fault_pause = our_fault_pause
         self._strikes = 0  # letters in a row that ended without a word from the relay
         self._on_trial = False  # up again, but no letter has been taken since: one lane until then
-        self._under_way = 0  # letters that are in a lane, or wait for one
+        self.under_way = 0  # letters that are in a lane, or wait for one
         self._last_word_at = float("-inf")  # or, if later, when the first of those under way came
         self._last_start_at = float("-inf")
         self._probes = 0  # since it was last up for good
@@ -75,7 +75,7 @@ class Relay:
     def silent(self) -> bool:
         """Letters are under way and it has said nothing for a while. It may be busy, or gone: a time-out will tell."""
         patience = max(SILENT_AFTER, SILENT_FACTOR * self._pace)
-        return self.up and self._under_way > 0 and self._clock.monotonic() - self._last_word_at >= patience
+        return self.up and self.under_way > 0 and self._clock.monotonic() - self._last_word_at >= patience
 
     @property
     def worth_a_try(self) -> bool:
@@ -111,32 +111,44 @@ class Relay:
         compose  -- called once there is a lane for the letter, so that its link's lifetime is not spent on waiting
         stand_in -- whether another relay would take it; then it does not wait for a lane of one that says nothing
         """
+        self._last_start_at = (
+            self._clock.monotonic()
+        )  # also of one that its domain keeps back: it is a try as well
         leave = await self.destinations.enter(domain)
         if leave is None:
             return Attempt(Verdict.POSTPONED, "none", None, "its domain does not answer at the moment")
-        if not self._under_way:
+        if not self.under_way:
             self._last_word_at = self._clock.monotonic()
         self._last_start_at = self._clock.monotonic()
-        self._under_way += 1
+        self.under_way += 1
         attempt: Attempt | None = None
         try:
-            attempt = await self._hand_over(compose, may_send, stand_in)
+            attempt = await self._hand_over(compose, may_send, stand_in, lambda: self._hear_about(leave))
         finally:
-            self._under_way -= 1
+            self.under_way -= 1
             self.destinations.leave(leave, attempt)
         return attempt
 
+    def _hear_about(self, leave: Pass) -> None:
+        """It says something while a letter is under way: so it is slow, and neither it nor the domain is silent."""
+        self._last_word_at = self._clock.monotonic()
+        self.destinations.hear_about(leave)
+
     async def _hand_over(
-        self, compose: Callable[[], Envelope], may_send: Callable[[], bool], stand_in: Callable[[], bool]
+        self,
+        compose: Callable[[], Envelope],
+        may_send: Callable[[], bool],
+        stand_in: Callable[[], bool],
+        heard: Callable[[], None],
     ) -> Attempt:
         while True:
             try:
-                lane, used_before = await self._take_lane(stand_in)
+                lane, used_before = await self._take_lane(stand_in, heard)
             except CannotOpen as error:
                 return self._failed(error)
             began = self._clock.monotonic()
             try:
-                outcome = await lane.hand_over(compose(), may_send)
+                outcome = await lane.hand_over(compose(), may_send, heard)
             finally:
                 self._lanes.give_back(lane, keep=self.up)
             attempt = Attempt(outcome.verdict, self.name, outcome.code, outcome.reply)
@@ -152,7 +164,9 @@ class Relay:
             self._learn(attempt)
             return attempt
 
-    async def _take_lane(self, stand_in: Callable[[], bool]) -> tuple[Conversation, bool]:
+    async def _take_lane(
+        self, stand_in: Callable[[], bool], heard: Callable[[], None]
+    ) -> tuple[Conversation, bool]:
         """A usable lane, and whether it has been used before."""
         while True:
             if not self.up:
@@ -160,19 +174,19 @@ class Relay:
             if (used := self._lanes.take_idle()) is not None:
                 return used, True
             if self._lanes.open < self.capacity:
-                opened = await self._open_one()
+                opened = await self._open_one(heard)
                 if opened is not None:
-                    self._last_word_at = self._clock.monotonic()
+                    heard()
                     return opened, False
                 continue
             if self.silent and stand_in():
                 raise CannotOpen(Verdict.RELAY_DOWN, None, "the relay says nothing")
             await self._lanes.wait()
 
-    async def _open_one(self) -> Conversation | None:
+    async def _open_one(self, heard: Callable[[], None] = lambda: None) -> Conversation | None:
         """A new lane; None where the relay takes no more of them but serves those it has."""
         try:
-            return await self._lanes.open_another()
+            return await self._lanes.open_another(heard)
         except CannotOpen as error:
             if self._lanes.open > 0 and self.up and error.verdict is not Verdict.OUR_FAULT:
                 self._lanes.do_with_these(error)

@@ -98,6 +98,10 @@ class Relays:
         self._on_room = on_room
 
     def room(self) -> int:
+        up = [relay for relay in self._relays if relay.up]
+        if up and not _one_speaks(up):
+            # What came now would go back for ten seconds, one after the other, all that wait: they stay where they are.
+            return sum(relay.under_way + relay.worth_a_try for relay in up)
         room = sum(min(relay.destinations.waiting, WAITING_ROOM) for relay in self._relays)
         for relay in self._relays:
             if relay.up:
