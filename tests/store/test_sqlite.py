@@ -43,6 +43,7 @@ def another_process(url: str) -> Iterator[sqlite3.Connection]:
         ("synchronous", 2),
         ("journal_mode", "wal"),
         ("secure_delete", 1),
+        ("temp_store", 2),  # no file beside the database ever holds rows of it
         ("foreign_keys", 1),
         ("busy_timeout", 0),  # it is our own pauses that are short
     ],

@@ -35,6 +35,9 @@ class DurableConnection(sqlite3.Connection):
         enter_wal(self, patience=BUSY_TIMEOUT)
         self.execute("PRAGMA synchronous = FULL")  # NORMAL does not sync at commit in WAL mode
         self.execute("PRAGMA secure_delete = ON")  # erased addresses leave no bytes behind in the file
+        # What a statement over many rows keeps of them in case it fails: as a file it is written, and its octets stay on the
+        # disk when it is gone.
+        self.execute("PRAGMA temp_store = MEMORY")
         self.execute("PRAGMA foreign_keys = ON")
         self.execute(f"PRAGMA wal_autocheckpoint = {LOG_AT_MOST}")
         self.execute("PRAGMA busy_timeout = 0")  # from now on it is `HeldConnection` that waits for others
