@@ -230,8 +230,7 @@ class Dispatcher:
         self._dropping.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a letter's task died", error=repr(error))
-        if self._room():
-            self._wake.set()
+        self._wake.set()  # there is room again
 
     async def _deliver(self, errand: Errand, lease: Lease) -> None:
         try:
