@@ -72,7 +72,9 @@ class DatedConfig(Config):
 
 
 class PlainHttp1(H11Protocol):
-    """HTTP/1 and no way out of it; what nearly every answer is, is made without h11."""
+    """HTTP/1 and no way out of it; an answer leaves in one piece, and most are made without h11."""
+
+    _held = b""  # the head of an answer that h11 has made, until its body comes
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Leave HTTP/2 to TLS, where it is agreed upon: `Upgrade: h2c` is ignored (RFC 9110 7.8), the preface is 404.
@@ -118,6 +120,23 @@ class PlainHttp1(H11Protocol):
         states.process_event(h11.SERVER, h11.EndOfMessage)
         await self.send(RawData(data=b"HTTP/1.1 %d \r\n%s\r\n%s" % (status, b"".join(lines), body)))
         return True
+
+    async def _send_h11_event(self, event: Any) -> None:
+        """Send the head of an answer with its body, where it is known how long that is.
+
+        nginx, unless told otherwise, asks in HTTP/1.0 and closes: then h11 makes every answer.
+        """
+        try:
+            data = self.connection.send(event)
+        except h11.LocalProtocolError:
+            if self.connection.their_state is not h11.ERROR:
+                raise
+            return
+        data, self._held = self._held + (data or b""), b""
+        if isinstance(event, h11.Response) and any(name == b"content-length" for name, _ in event.headers):
+            self._held = data
+        elif data:
+            await self.send(RawData(data=data))
 
     @property
     def _is_ordinary(self) -> bool:

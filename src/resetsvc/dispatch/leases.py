@@ -23,7 +23,7 @@ LEASE = 10.0  # seconds; a killed process holds letters up for so long, and no l
 RENEW_AFTER = 0.3  # of a lease: twice it may go wrong before the lease runs out
 MARGIN = 0.1  # of a lease: less than this left is too little to send in
 # Between two claims while lanes are free. One after the other would take letters one by one, each for three commits that
-# whoever asks meanwhile waits behind; so at 400 a second they are claimed by fours.
+# whoever asks meanwhile waits behind; so at 400 a second they are claimed by twos.
 GATHER = 0.005  # seconds
 CLAIM_SHARE = 3  # of so many places one has to be free for a claim, while enough letters are in hand
 RETRIES_SHARE = 8  # of so many letters claimed, one place is kept for those that were tried before
@@ -81,7 +81,7 @@ class Leases:
         """Claim so many of the letters that are due, at most, and hold them from now on. CannotStore: none is held."""
         # Both from before the claim: on record a lease ends no earlier than it does here.
         until, now = self._clock.monotonic() + self._seconds, self._clock.now()
-        # Not lasting: what a power cut undoes is due again, and nothing of it has left before the admission, which lasts.
+        # Not lasting: a power cut ends us too, and then what was claimed is due again, as it would be when its lease ended.
         letters = await self._store.unit(
             lambda unit: self._claim(unit, room, now), alone=False, lasting=False
         )

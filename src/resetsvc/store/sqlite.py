@@ -154,9 +154,8 @@ class Attempt:
     def make(self, driver: sqlite3.Connection) -> Any:
         """Return what the unit returns, or raise what it raises; then nothing of it is kept."""
         if not self._job.lasting:
-            driver.execute(
-                "PRAGMA synchronous = NORMAL"
-            )  # in WAL mode: no sync at commit; the next one syncs this, too
+            # In WAL mode: no sync at commit; that of the next unit syncs this one, too.
+            driver.execute("PRAGMA synchronous = NORMAL")
         try:
             return self._make(driver)
         finally:
