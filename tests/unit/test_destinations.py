@@ -2,10 +2,16 @@
 
 import asyncio
 
+import pytest
+
 from resetsvc.clock import Clock
 from resetsvc.relay import destinations
 from resetsvc.relay.destinations import FIRST_AT_ONCE, PROBES_AT_ONCE, SILENT_AFTER, Destinations, Pass
 from resetsvc.relay.verdict import Attempt, Verdict
+
+pytestmark = pytest.mark.timeout(
+    10
+)  # a letter that is kept back for ever fails its test, and holds up no other
 
 SENT = Attempt(Verdict.SENT, "relay", 250, "taken")
 REFUSED = Attempt(Verdict.FAILED, "relay", 550, "no such mailbox")
