@@ -4,14 +4,14 @@ Octets, not seconds: a busy machine does not change them. Whole flows, by one pr
 asked, claimed, admitted, sent, recorded. Under load many share a batch; one after the other none does. After a checkpoint a
 page is written whole into the log the first time that it changes, so the same is measured in a database with nothing in it,
 and beside 1,000,000 finished letters, where each request meets other pages of the indexes: in the first requests after a
-checkpoint, and in those that come next. Each letter is written twice more when hours have passed: its link ends, and its
-credential is forgotten. That is measured apart, and counts for each letter that was sent.
+checkpoint, and in those that come next. Each letter is written twice more when hours have passed: its link ends, and it is
+moved to the settled ones. That is measured apart, and counts for each letter that was sent.
 """
 
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from tests.support import postgres
@@ -26,7 +26,8 @@ from bench.harness.wrk import ask
 from resetsvc.clock import Clock
 from resetsvc.housekeeping import SLICE
 from resetsvc.store import links
-from resetsvc.store.database import Store, Work
+from resetsvc.store.database import Store
+from resetsvc.store.settled_letters import settle_letters
 from resetsvc.tokens import Tokens
 
 LETTER = "N"
@@ -126,26 +127,29 @@ def _one_after_the_other(bench: Bench, house: House, database: str, result: Resu
 
 def _some_hours_later(house: House, database: str, result: Result) -> None:
     """What housekeeping does to letters that were sent: in slices, as it does, long after a checkpoint."""
-    chores: dict[str, Callable[[float], Work[list[float]]]] = {
-        "end of a link": lambda after: (
+
+    async def end(store: Store, after: float) -> Sequence[float]:
+        return await store.write(
             lambda unit: links.end_old_links(
                 unit, after=after, until=time.time(), now=time.time(), limit=SLICE
             )
-        ),
-        "settling of a letter": lambda after: (
-            lambda unit: links.settle_letters(unit, after=after, until=time.time(), limit=SLICE)
-        ),
-    }
+        )
 
-    async def do(chore: Callable[[float], Work[list[float]]]) -> int:
+    async def settle(store: Store, after: float) -> Sequence[float]:
+        return await store.unit(
+            lambda unit: settle_letters(unit, after=after, until=time.time(), limit=SLICE), alone=False
+        )
+
+    async def do(chore: Callable[[Store, float], Awaitable[Sequence[float]]]) -> int:
         store = Store(house.url(database))
         await store.open()
         done, after = 0, time.time() - 3600
-        while finished := await store.write(chore(after)):
+        while finished := await chore(store, after):
             done, after = done + len(finished), max(finished)
         await store.close()
         return done
 
+    chores = {"end of a link": end, "settling of a letter": settle}
     for what, chore in chores.items():
         house.run(database, "VACUUM letters", "CHECKPOINT")
         before = house.wal()

@@ -23,7 +23,7 @@ def grow(path: Path, *, accounts: int = ACCOUNTS, letters: int = LETTERS) -> Non
     # Made anew at the end, which is several times as fast as keeping them while rows come in.
     indexes = connection.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
-        " AND tbl_name IN ('accounts', 'letters')"
+        " AND tbl_name IN ('accounts', 'settled_letters')"
     ).fetchall()
     connection.execute("BEGIN")
     for name, _ in indexes:
@@ -41,13 +41,13 @@ def grow(path: Path, *, accounts: int = ACCOUNTS, letters: int = LETTERS) -> Non
     connection.execute(
         """
         WITH RECURSIVE number (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n + 1 < :wanted)
-        INSERT INTO letters (id, kind, state, address, client, message_id, asked_at, due_at, deadline_at,
-                             attempts, account_id, admitted_at, sent_at, finished_at, relay, reply,
-                             link, link_at)
+        INSERT INTO settled_letters (id, kind, state, address, client, message_id, asked_at, deadline_at,
+                                     attempts, account_id, admitted_at, sent_at, finished_at, relay, reply,
+                                     link, link_at)
         SELECT printf('%012x', CAST(at * 1000 AS INTEGER)) || lower(hex(randomblob(16))), 'reset', 'sent', printf('other%07d@bench.example', n), '192.0.2.1',
-               lower(hex(randomblob(16))), at, at, at + 14400, 1, lower(hex(randomblob(16))), at, at, at + 1, '127.0.0.1:25', '250 2.0.0 Ok',
+               lower(hex(randomblob(16))), at, at + 14400, 1, lower(hex(randomblob(16))), at, at, at + 1, '127.0.0.1:25', '250 2.0.0 Ok',
                iif(n % 2, 'used', 'expired'), at + 1800
-        FROM (SELECT n, :now - :day - n * :day / :per_day AS at FROM number)
+        FROM (SELECT n, :now - :day - (:wanted - n) * :day / :per_day AS at FROM number)
         """,
         {"wanted": letters, "now": now, "day": _DAY, "per_day": _PER_DAY},
     )

@@ -5,7 +5,7 @@ Each chore goes on until `stopping` is set. Any number of processes may do the s
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -17,6 +17,7 @@ from resetsvc.store import kept_letters as kept
 from resetsvc.store import links as link_sql
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
+from resetsvc.store.settled_letters import settle_letters
 
 log = structlog.stdlib.get_logger("resetsvc.dispatcher")
 
@@ -25,8 +26,8 @@ ERASE_EVERY = 3600.0  # seconds
 SLICE = 500  # letters in one transaction: others must not wait for long
 FINISH_EVERY = 5.0  # seconds between looks for changes of passwords that were interrupted
 
-# Of what was finished since then, or ever; when what it did something about was finished.
-Slices = Callable[[float | None], Callable[[Connection], Awaitable[list[float]]]]
+# Of what was finished since then; returns when what it did something about was finished.
+Slice = Callable[[float], Awaitable[Sequence[float]]]
 
 
 async def keep_tidy(
@@ -41,17 +42,19 @@ async def keep_tidy(
     """End links that ran out, settle letters that are over, and erase those of long ago.
 
     link_lifetime -- seconds that a link works, counted from sending
-    settled_after -- seconds from a letter's end until nothing is asked about it by its account
+    settled_after -- seconds from a letter's end until it is settled: nothing is asked about it by its account any more
     retention     -- seconds from a letter's end until it is erased
     """
-    ended_until: float | None = None
-    settled_until: float | None = None
+    ended_until = settle_from = 0.0  # from the beginning: nobody knows how far the process before came
     erased_at = float("-inf")
     while not stopping.is_set():
         now, began = clock.now(), clock.monotonic()
         try:
+            # First what is over: it is not read for its link, however much of it was left. Those whose link ends only now
+            # are over the next time.
+            settled_until = await _settle(store, after=settle_from, until=now - settled_after)
+            settle_from = min(settled_until, ended_until)
             ended_until = await _end_old_links(store, now, after=ended_until, until=now - link_lifetime)
-            settled_until = await _settle(store, after=settled_until, until=now - settled_after)
             if began >= erased_at + ERASE_EVERY:
                 await erase(store, now, retention)
                 erased_at = began
@@ -60,34 +63,37 @@ async def keep_tidy(
         await _pause(TIDY_EVERY, stopping)
 
 
-async def _end_old_links(store: Store, now: float, *, after: float | None, until: float) -> float:
-    def end(until: float) -> Slices:
-        return lambda after: (
+async def _settle(store: Store, *, after: float, until: float) -> float:
+    async def settle(after: float) -> Sequence[float]:
+        return await store.unit(
+            lambda unit: settle_letters(unit, after=after, until=until, limit=SLICE), alone=False
+        )
+
+    await _in_slices(settle, _no_later(after, until))
+    return until
+
+
+async def _end_old_links(store: Store, now: float, *, after: float, until: float) -> float:
+    async def end(after: float, until: float) -> Sequence[float]:
+        return await store.write(
             lambda unit: link_sql.end_old_links(unit, after=after, until=until, now=now, limit=SLICE)
         )
 
-    await _in_slices(store, end(until), _no_later(after, until))
-    await _in_slices(store, end(float("inf")), now + CLOCK_SKEW)  # those of before the clock was put back
+    await _in_slices(lambda after: end(after, until), _no_later(after, until))
+    # Those of before the clock was put back.
+    await _in_slices(lambda after: end(after, float("inf")), now + CLOCK_SKEW)
     return until
 
 
-async def _settle(store: Store, *, after: float | None, until: float) -> float:
-    def settle(after: float | None) -> Callable[[Connection], Awaitable[list[float]]]:
-        return lambda unit: link_sql.settle_letters(unit, after=after, until=until, limit=SLICE)
-
-    await _in_slices(store, settle, _no_later(after, until))
-    return until
+def _no_later(after: float, until: float) -> float:
+    """Since when: also where the clock was put back meanwhile."""
+    return min(after, until)
 
 
-def _no_later(after: float | None, until: float) -> float | None:
-    """Since when: also where the clock was put back meanwhile. None: since ever."""
-    return None if after is None else min(after, until)
-
-
-async def _in_slices(store: Store, work: Slices, after: float | None) -> None:
+async def _in_slices(work: Slice, after: float) -> None:
     """Do it until it finds less than it may do at once; go on where the slice before has ended, and not read that again."""
-    while len(finished := await store.write(work(after))) == SLICE:
-        after = None if after is None else max(finished)
+    while len(finished := await work(after)) == SLICE:
+        after = max(finished)
 
 
 async def erase(store: Store, now: float, retention: float) -> int:

@@ -63,7 +63,7 @@ class Metrics:
             registry=registry,
         )
         self._letters = Gauge(
-            "resetsvc_letters", "Letters on record, by state.", ["state"], registry=registry
+            "resetsvc_letters", "Letters that are not settled, by state.", ["state"], registry=registry
         )
         self._oldest = Gauge(
             "resetsvc_oldest_waiting_seconds",

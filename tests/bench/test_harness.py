@@ -215,9 +215,7 @@ async def test_a_grown_database_has_its_rows_and_its_indexes_again(tmp_path: Pat
     connection = sqlite3.connect(path)
     assert connection.execute(named).fetchall() == before
     assert connection.execute("SELECT count(*) FROM accounts").fetchone() == (50,)
-    finished = (
-        "SELECT count(*) FROM letters WHERE state = 'sent' AND finished_at IS NOT NULL AND link IS NOT NULL"
-    )
+    finished = "SELECT count(*) FROM settled_letters WHERE state = 'sent' AND finished_at IS NOT NULL AND link IS NOT NULL"
     assert connection.execute(finished).fetchone() == (70,)
     connection.close()
 

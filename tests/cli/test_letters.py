@@ -12,8 +12,10 @@ from resetsvc.letters import Kind, NewLetter
 from resetsvc.store import admissions as admission_sql
 from resetsvc.store import kept_letters as kept
 from resetsvc.store import letters as sql
+from resetsvc.store import links
 from resetsvc.store.connection import Connection, Row
 from resetsvc.store.database import Store
+from resetsvc.store.settled_letters import settle_letters
 from tests.cli.conftest import Command
 from tests.cli.processes import one_line
 
@@ -48,6 +50,7 @@ async def fill(store: Store) -> None:
         assert {letter.id for letter in claimed} == {SENT, FAILED, NOTICE}
         await admission_sql.admit_letters(unit, [(SENT, "7", "c"), (FAILED, "7", "c")], now=ASKED + 5)
         await sql.mark_sent(unit, [(SENT, ASKED + 6, "mx.example:25", "250 2.0.0 queued as 4711")])
+        await links.mark_link_used(unit, SENT, ASKED + 7)
         refusal = ("mx.example:25", "failed", 550, "no such user\x1b[2J\x07here")
         await sql.insert_attempts(unit, [(FAILED, ASKED + 6, *refusal), (NOTICE, ASKED + 6, *refusal)])
         await sql.fail_letters(unit, [(FAILED, "550"), (NOTICE, "550")], owner="me", now=ASKED + 6)
@@ -56,9 +59,17 @@ async def fill(store: Store) -> None:
     await store.unit(work)
 
 
-@pytest.fixture
-def filled(resetsvc: Command) -> Command:
+async def let_hours_pass(store: Store) -> None:
+    """What was sent, and whose link was used, is settled."""
+    moved = await store.unit(lambda unit: settle_letters(unit, after=0, until=ASKED + 9, limit=9))
+    assert len(moved) == 1
+
+
+@pytest.fixture(params=[False, True], ids=["", "settled"])
+def filled(resetsvc: Command, request: pytest.FixtureRequest) -> Command:
     resetsvc.with_store(fill)
+    if request.param:
+        resetsvc.with_store(let_hours_pass)
     return resetsvc
 
 
@@ -172,7 +183,7 @@ def test_a_letters_story_is_told(filled: Command) -> None:
             "reply": "2.0.0 queued as 4711",
         }
     ]
-    assert (story["link"], story["account"], story["locale"]) == ("open", "7", "de")
+    assert (story["link"], story["account"], story["locale"]) == ("used", "7", "de")
 
 
 def test_the_beginning_of_an_id_is_enough_if_it_is_the_only_one(filled: Command) -> None:

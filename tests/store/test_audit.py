@@ -326,7 +326,7 @@ async def test_a_database_from_before_there_was_a_trail_gets_one(tmp_path: Path)
     schema.upgrade(url)
     do(
         url,
-        *("DROP TABLE " + table for table in ("audit", "audit_head", "changes", "events")),
+        *("DROP TABLE " + table for table in ("audit", "audit_head", "changes", "events", "settled_letters")),
         "UPDATE alembic_version SET version_num = '0001'",
     )
     store = Store(url)

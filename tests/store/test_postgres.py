@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,17 @@ import pytest
 
 from resetsvc.database_time import clock_of
 from resetsvc.errors import CannotStore, DatabaseUnsuitable, DatabaseUnusable, SchemaOutdated, SchemaTooNew
+from resetsvc.housekeeping import erase
 from resetsvc.store import kept_letters as kept
 from resetsvc.store import letters as sql
-from resetsvc.store import mutes
+from resetsvc.store import links, mutes
 from resetsvc.store.address import POOL_SIZE, parse_address
 from resetsvc.store.connection import Connection
 from resetsvc.store.database import Store
 from resetsvc.store.postgres import connect
+from resetsvc.store.settled_letters import settle_letters
 from tests.store.conftest import postgresql
-from tests.store.rows import NOW, admitted, claim, new_letter, put, row
+from tests.store.rows import NOW, admitted, claim, new_letter, put, row, sent
 from tests.support import postgres
 
 
@@ -501,24 +504,67 @@ async def test_permissions_that_lack_are_named(database_url: str) -> None:
     postgres.run_sql(database_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
-async def test_a_role_that_may_do_what_is_needed_and_no_more_is_enough(database_url: str) -> None:
+HOW_TO = Path(__file__).parents[2] / "docs" / "how_to" / "use_postgresql.md"
+
+
+@pytest.fixture
+def worker(database_url: str) -> Iterator[tuple[str, list[str]]]:
+    """A role that may do what the how-to says, and what that is."""
     role = f"worker_{urlsplit(database_url).path[-12:]}"
-    postgres.run_sql(
-        database_url,
-        postgres.create_role(role),
-        f"GRANT SELECT ON alembic_version TO {role}",
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON letters, mutes, changes, events TO {role}",
-        f"GRANT SELECT, INSERT, DELETE ON attempts TO {role}",
-        f"GRANT SELECT, INSERT, UPDATE ON accounts, audit_head TO {role}",
-        f"GRANT SELECT, INSERT ON audit TO {role}",
-        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}",
-    )
-    store = Store(postgres.as_role(database_url, role))
-    await store.open()
-    letter_id = await admitted(store)
-    assert (await row(store, letter_id))["state"] == "sending"
-    await store.close()
+    grants = re.findall(r"^GRANT .+(?= TO resetsvc;$)", HOW_TO.read_text(), re.MULTILINE)
+    postgres.run_sql(database_url, postgres.create_role(role), *(f"{grant} TO {role}" for grant in grants))
+    yield role, grants
     postgres.run_sql(database_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+async def test_a_role_that_may_do_what_the_how_to_says_is_enough(
+    worker: tuple[str, list[str]], database_url: str
+) -> None:
+    store = Store(postgres.as_role(database_url, worker[0]))
+    await store.open()
+    over, letter_id = await sent(store, account="2"), await admitted(store)
+    assert (await row(store, letter_id))["state"] == "sending"
+    await store.unit(lambda unit: links.revoke_links(unit, "2", NOW))
+    assert await store.unit(lambda unit: settle_letters(unit, after=0.0, until=NOW, limit=9)) == [NOW]
+    assert (await row(store, over))["credential"] is None
+    assert await erase(store, NOW + 2, 1) == 1
+    await store.close()
+
+
+async def test_each_right_that_the_how_to_gives_is_missed_at_the_start(
+    worker: tuple[str, list[str]], database_url: str
+) -> None:
+    """And not at the first letter, or the first that is erased, weeks later."""
+    role, grants = worker
+    rights = [
+        (right, table)
+        for grant in grants
+        for wanted, tables in [grant.removeprefix("GRANT ").split(" ON ")]
+        for right in wanted.split(", ")
+        for table in tables.split(", ")
+        if not table.startswith("ALL SEQUENCES")
+    ]
+    assert len(rights) > 30
+    async with another_session(database_url) as owner:
+        for right, table in rights:
+            await owner.execute(f"REVOKE {right} ON {table} FROM {role}")
+            with pytest.raises(DatabaseUnsuitable, match=table):
+                await Store(postgres.as_role(database_url, role)).open()
+            await owner.execute(f"GRANT {right} ON {table} TO {role}")
+
+
+async def test_a_letter_that_somebody_has_locked_holds_up_no_other_that_settles(
+    store: Store, database_url: str
+) -> None:
+    """Of two dispatchers that settle at once neither waits for the other, nor moves what the other has."""
+    locked, free = await sent(store, account="1"), await sent(store, account="2")
+    for account in ("1", "2"):
+        await store.write(lambda c, account=account: links.revoke_links(c, account, NOW))  # type: ignore[misc]  # a default binds the loop's value
+    async with another_session(database_url) as other, other.transaction():
+        await other.execute("SELECT 1 FROM letters WHERE id = $1 FOR UPDATE", locked)
+        assert await store.unit(lambda c: settle_letters(c, after=0.0, until=NOW, limit=9)) == [NOW]
+        left = await other.fetch("SELECT id FROM letters")
+    assert [one["id"] for one in left] == [locked] != [free]
 
 
 # ---- through a pooler ----

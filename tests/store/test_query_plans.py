@@ -11,6 +11,7 @@ from resetsvc.store import accounts, audit, changes, events, letters, mutes
 from resetsvc.store import admissions as admission_sql
 from resetsvc.store import kept_letters as kept
 from resetsvc.store import links as link_sql
+from resetsvc.store import settled_letters as settled
 from resetsvc.store import shifted_clocks as clock_sql
 from resetsvc.store.connection import Connection, Row
 from resetsvc.store.database import Store
@@ -89,17 +90,9 @@ EVERY_DAY: dict[str, tuple[str, Statement]] = {
         "letters_finished",
         lambda c: link_sql.end_old_links(c, after=0, until=NOW, now=NOW, limit=5),
     ),
-    "end all old links": (
-        "letters_account",
-        lambda c: link_sql.end_old_links(c, after=None, until=NOW, now=NOW, limit=5),
-    ),
     "settle letters": (
         "letters_finished",
-        lambda c: link_sql.settle_letters(c, after=0, until=NOW, limit=5),
-    ),
-    "settle all letters": (
-        "letters_account",
-        lambda c: link_sql.settle_letters(c, after=None, until=NOW, limit=5),
+        lambda c: settled.settle_letters(c, after=0, until=NOW, limit=5),
     ),
     "earlier letters of an account": (
         "letters_account",
@@ -124,8 +117,11 @@ EVERY_DAY: dict[str, tuple[str, Statement]] = {
         lambda c: link_sql.drop_unseen_resets(c, ["a@example.com"], "cancelled", NOW),
     ),
     "find by id": ("letters_id", lambda c: kept.find_letters(c, "ab")),
+    "find by id among the settled": ("settled_letters", lambda c: kept.find_letters(c, "ab")),
     "attempts of a letter": ("attempts_letter", lambda c: kept.attempts_of(c, "0")),
     "erase": ("letters_finished", lambda c: kept.erase_finished(c, NOW + 99, 5)),
+    "erase the settled": ("settled_letters_finished", lambda c: kept.erase_finished(c, NOW + 99, 5)),
+    "address of a change's letter": ("settled_letters", lambda c: changes.address_of(c, "0")),
     "what has waited longest": ("letters_", kept.oldest_waiting),
     "find accounts": ("accounts_address", lambda c: accounts.find_accounts(c, ["a@example.com"])),
     "get an account": ("accounts", lambda c: accounts.get_account(c, "1")),
@@ -170,7 +166,7 @@ async def test_a_statement_of_every_day_goes_by_its_index(name: str, analyzed: b
     if not analyzed:
         assert any(index in step for step in steps), steps
     for step in steps:
-        for table in ("letters", "attempts", "accounts", "mutes", "changes", "events"):
+        for table in ("letters", "settled_letters", "attempts", "accounts", "mutes", "changes", "events"):
             assert step != f"SCAN {table}", steps
 
 
@@ -182,7 +178,7 @@ def test_every_statement_on_letters_is_looked_at() -> None:
     )
     on_letters = {
         name
-        for module in (letters, admission_sql, link_sql, clock_sql, kept)
+        for module in (letters, admission_sql, link_sql, clock_sql, kept, settled)
         for name, _ in inspect.getmembers(module, inspect.iscoroutinefunction)
     }
     assert {name for name in on_letters - MAY_SCAN if not re.search(rf"\.{name}\b", looked_at)} == set()

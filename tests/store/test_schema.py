@@ -55,6 +55,7 @@ ALL = {
     "mutes",
     "changes",
     "events",
+    "settled_letters",
     "accounts",
     "audit",
     "audit_head",

@@ -63,7 +63,13 @@ async def take_interrupted_changes(
 
 async def address_of(connection: Connection, letter_id: str) -> str:
     """The address that a letter was asked for with; empty if it was erased."""
-    row = await connection.fetch_one("SELECT address FROM letters WHERE id = :letter", {"letter": letter_id})
+    row = await connection.fetch_one(
+        """
+        SELECT address FROM letters WHERE id = :letter
+        UNION ALL SELECT address FROM settled_letters WHERE id = :letter
+        """,
+        {"letter": letter_id},
+    )
     return "" if row is None else row["address"] or ""
 
 

@@ -85,58 +85,23 @@ async def drop_unseen_resets(
 
 
 async def end_old_links(
-    connection: Connection, *, after: float | None, until: float, now: float, limit: int
-) -> list[float]:
+    connection: Connection, *, after: float, until: float, now: float, limit: int
+) -> Sequence[float]:
     """Write down that links have run out, so that a clock that is put back brings none of them to life.
 
-    Those of letters that were sent from `after` until `until`, or at any time until then; `limit` of them at most, the
-    earliest first if there is an `after`. Returns when they were finished.
+    Those of letters that were sent from `after` until `until`, the earliest first, `limit` of them at most. Returns when
+    they were finished.
     """
     rows = await connection.fetch_all(
-        f"""
+        """
         WITH old AS MATERIALIZED (
             SELECT seq FROM letters
-            WHERE credential IS NOT NULL AND state = 'sent' AND kind = 'reset' AND link IS NULL AND {_finished(after)}
-            LIMIT :limit /*postgresql FOR UPDATE */
+            WHERE finished_at >= :after AND finished_at <= :until AND state = 'sent' AND kind = 'reset' AND link IS NULL
+            ORDER BY finished_at LIMIT :limit /*postgresql FOR UPDATE */
         )
         UPDATE letters SET link = 'expired', link_at = :now WHERE seq IN (SELECT seq FROM old)
         RETURNING finished_at
-        """,  # noqa: S608 -- one of two conditions of this module
+        """,
         {"after": after, "until": until, "now": now, "limit": limit},
     )
     return [float(row["finished_at"]) for row in rows]
-
-
-async def settle_letters(
-    connection: Connection, *, after: float | None, until: float, limit: int
-) -> list[float]:
-    """Forget the credential of letters that nobody asks about by their account any more: no link of theirs can be used.
-
-    Those that were finished from `after` until `until`, or at any time until then; `limit` of them at most. Only with
-    a credential is a letter in the index by account, which so holds those of some hours and not of months: a new one
-    would else meet another page of it each time. Returns when they were finished.
-    """
-    rows = await connection.fetch_all(
-        f"""
-        WITH over AS MATERIALIZED (
-            SELECT seq FROM letters
-            WHERE credential IS NOT NULL AND (link IS NOT NULL OR state = 'dropped') AND {_finished(after)}
-            LIMIT :limit /*postgresql FOR UPDATE */
-        )
-        UPDATE letters SET credential = NULL WHERE seq IN (SELECT seq FROM over)
-        RETURNING finished_at
-        """,  # noqa: S608 -- one of two conditions of this module
-        {"after": after, "until": until, "limit": limit},
-    )
-    return [float(row["finished_at"]) for row in rows]
-
-
-def _finished(after: float | None) -> str:
-    """The time in which letters were finished, and the index that finds them.
-
-    From the beginning, by the one of letters with a credential: the one by time holds all that are kept, and would be
-    read from its beginning at each start.
-    """
-    if after is None:
-        return "finished_at <= :until ORDER BY account_id"
-    return "finished_at >= :after AND finished_at <= :until ORDER BY finished_at"

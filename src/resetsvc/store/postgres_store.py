@@ -22,6 +22,7 @@ OLDEST = 14  # the major version of PostgreSQL that this was made for; the tests
 # What may be done to each table. The trail is only ever added to.
 _NEEDED = {
     "letters": "SELECT INSERT UPDATE DELETE",
+    "settled_letters": "SELECT INSERT DELETE",
     "attempts": "SELECT INSERT DELETE",
     "mutes": "SELECT INSERT UPDATE DELETE",
     "changes": "SELECT INSERT UPDATE DELETE",

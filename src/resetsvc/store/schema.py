@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # The newest file in migrations/versions. A constant, so that a start on a current schema need not load Alembic.
 # Revisions are numbers of four digits: what is newer is greater.
-REVISION = "0005"
+REVISION = "0006"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 # Alembic keeps what it works on in module globals: two apps that start in one process would tear at them.
