@@ -155,7 +155,15 @@ def add_user(database: str, email: str, password: str | None) -> None:
         )
 
 
+def add_demo_user(database: str) -> None:
+    """The first time: another one with this address at the next start, and neither would get a mail."""
+    with closing(sqlite3.connect(database)) as db:
+        known = db.execute("SELECT 1 FROM users WHERE email = ?", ["demo@example.com"]).fetchone()
+    if known is None:
+        add_user(database, "demo@example.com", "an old password of mine")
+
+
 if __name__ == "__main__":
     app = create_app("shop.db", os.environ["ACCOUNTS_SECRET"], os.environ["SESSION_KEY"])
-    add_user("shop.db", "demo@example.com", "an old password of mine")
+    add_demo_user("shop.db")
     app.run(port=5000)

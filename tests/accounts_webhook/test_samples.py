@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -208,6 +210,15 @@ async def test_a_hash_in_the_applications_own_format_is_taken_as_it_is(tmp_path:
         assert await sample.lets_in(NEW_PASSWORD)
         await accounts.close()
     hasher.close()
+
+
+async def test_the_demo_account_of_the_flask_sample_is_one_after_a_second_start(tmp_path: Path) -> None:
+    module, database = flask_sample(), str(tmp_path / "shop.db")
+    for _ in range(2):
+        module.create_app(database, SECRET, "a key for sessions")
+        module.add_demo_user(database)
+    with closing(sqlite3.connect(database)) as db:
+        assert db.execute("SELECT email FROM users").fetchall() == [(DEMO,)]
 
 
 async def test_who_has_no_password_or_two_accounts_gets_no_mail(tmp_path: Path) -> None:
