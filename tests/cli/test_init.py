@@ -223,6 +223,17 @@ def test_the_rights_that_are_needed_stand_in_the_file_and_can_be_granted(kind: s
     database.do(*[f"{line.rpartition(' TO ')[0]} TO {me}" for line in granted])
 
 
+def test_rights_on_a_table_that_need_not_be_there_say_so(folder: Path) -> None:
+    """Whoever pastes all of them would else meet an error at a table that is not there."""
+    database = new_database("postgresql", folder)
+    database.do(*statements("django", "postgresql"))
+    assert init("--url", database.url, "--no-questions").exit_code == 0
+    lines = (folder / "resetsvc.toml").read_text().splitlines()
+    granted = {line.split('" TO ')[0].rpartition('"')[2]: line for line in lines if " ON " in line}
+    assert granted["auth_user"].endswith(" TO resetsvc;")
+    assert granted["authtoken_token"].endswith(" TO resetsvc;  -- if there is such a table")
+
+
 async def test_a_configuration_that_was_just_written_is_in_order(folder: Path) -> None:
     url = application(folder, "django")
     async with RelayOnOrder() as relay:

@@ -13,7 +13,7 @@ import click
 from resetsvc.accounts.mapping import Mapping, WrongMapping, preset, preset_names, read_mapping
 from resetsvc.accounts.place import Kind, Place, parse_place
 from resetsvc.accounts.recognition import Recognised, recognise_framework
-from resetsvc.accounts.rights import grants
+from resetsvc.accounts.rights import grants, needed_rights, quoted
 from resetsvc.cli.doctor import check
 from resetsvc.cli.setup import new_key
 from resetsvc.logs import quieten
@@ -205,8 +205,15 @@ def _comments(described: dict[str, Any], mapping: Mapping) -> Iterator[str]:
             yield f"#   CREATE ROLE {role} LOGIN PASSWORD '…';\n"
         else:
             yield f"#   CREATE USER {role} IDENTIFIED BY '…';\n"
+        kind = mapping.place.kind
+        optional = [quoted(rights.table, kind) for rights in needed_rights(mapping) if rights.if_exists]
         for statement in grants(mapping, role):
-            yield f"#   {statement};\n"
+            note = (
+                "  -- if there is such a table"
+                if any(f" ON {name} TO " in statement for name in optional)
+                else ""
+            )
+            yield f"#   {statement};{note}\n"
 
 
 def _toml(value: object) -> str:
