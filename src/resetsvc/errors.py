@@ -12,6 +12,7 @@ ResetError
 └── SetupError            the person who runs the service has to do something
     ├── WrongSettings     all of them at once, by name
     ├── SchemaOutdated    run `resetsvc migrate`
+    │   └── SchemaMissing  the same: nothing is there yet
     ├── SchemaTooNew      a newer resetsvc has migrated this database
     └── DatabaseUnusable  cannot be opened, read or written; perhaps it can be later
         └── DatabaseUnsuitable  not before somebody has changed something
@@ -109,6 +110,10 @@ class WrongSettings(SetupError):
 
 class SchemaOutdated(SetupError):
     """The database's schema is older than this version needs: run `resetsvc migrate`."""
+
+
+class SchemaMissing(SchemaOutdated):
+    """The database has no schema yet: run `resetsvc migrate`."""
 
 
 class SchemaTooNew(SetupError):

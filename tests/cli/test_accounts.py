@@ -1,8 +1,10 @@
 """`accounts add`, `verify`, `disable`."""
 
 import sqlite3
+from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 from tests.cli.conftest import Command
 from tests.cli.processes import one_line
@@ -36,6 +38,55 @@ def test_what_is_said_tells_wrong_from_right_and_not_wrong_from_unknown(resetsvc
     assert wrong.output == unknown.output
     for result in (right, wrong, unknown):
         assert PASSWORD not in result.output
+
+
+def add_from(resetsvc: Command, file: Path, content: str | bytes) -> Result:
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return resetsvc("accounts", "add", "--from", str(file), "--password-stdin", stdin=PASSWORD)
+
+
+def test_a_file_of_addresses_is_added_at_once_and_may_be_added_again(
+    resetsvc: Command, tmp_path: Path
+) -> None:
+    add(resetsvc, "ann@example.com", "the password that she has already")
+    file = tmp_path / "known.txt"
+    result = add_from(
+        resetsvc, file, "ann@example.com\r\n\n bob@example.com\nBOB@EXAMPLE.COM\ncleo@example.com"
+    )
+    assert (result.exit_code, result.stdout) == (0, "2 added; 2 had an account already.\n")
+    assert verify(resetsvc, "bob@example.com") == verify(resetsvc, "cleo@example.com") == 0
+    assert verify(resetsvc, "ann@example.com") == 1, "hers is left alone"
+    assert add_from(resetsvc, file, "bob@example.com").stdout == "0 added; 1 had an account already.\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("bob@example.com\nno address\n", "line 2 of the file is not an email address"),
+        ("\n \n", "no address in the file"),
+        (b"bob@example.com\n\xff\xfe\n", "not UTF-8"),
+    ],
+)
+def test_of_a_file_with_a_mistake_nothing_is_added(
+    content: str | bytes, told: str, resetsvc: Command, tmp_path: Path
+) -> None:
+    result = add_from(resetsvc, tmp_path / "known.txt", content)
+    assert result.exit_code == 2
+    assert one_line(result.stderr)
+    assert told in result.stderr
+    assert verify(resetsvc, "bob@example.com") == 1
+
+
+@pytest.mark.parametrize("words", [[], ["ann@example.com", "--from", "known.txt"]])
+def test_one_address_or_a_file_of_them_has_to_be_named(
+    words: list[str], resetsvc: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "known.txt").write_text("bob@example.com\n")
+    result = resetsvc("accounts", "add", *words, "--password-stdin", stdin=PASSWORD)
+    assert result.exit_code == 2
+    assert one_line(result.stderr)
+    assert "--from" in result.stderr
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])

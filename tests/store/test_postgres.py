@@ -12,7 +12,14 @@ import asyncpg
 import pytest
 
 from resetsvc.database_time import clock_of
-from resetsvc.errors import CannotStore, DatabaseUnsuitable, DatabaseUnusable, SchemaOutdated, SchemaTooNew
+from resetsvc.errors import (
+    CannotStore,
+    DatabaseUnsuitable,
+    DatabaseUnusable,
+    SchemaMissing,
+    SchemaOutdated,
+    SchemaTooNew,
+)
 from resetsvc.housekeeping import erase
 from resetsvc.store import kept_letters as kept
 from resetsvc.store import letters as sql
@@ -444,7 +451,7 @@ async def test_the_time_is_the_databases(store: Store, database_url: str) -> Non
 
 async def test_the_schema_has_to_be_there_already_and_is_not_made(store: Store) -> None:
     url = postgres.new_database(migrated=False)
-    with pytest.raises(SchemaOutdated, match="resetsvc migrate"):
+    with pytest.raises(SchemaMissing, match="no schema yet: run `resetsvc migrate`"):
         await Store(url).open()
     assert postgres.run_sql(url, "SELECT count(*) AS n FROM pg_tables WHERE schemaname = 'public'") == [
         {"n": 0}

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Callable
+from typing import TextIO, TypeVar
 
 import click
 
@@ -14,6 +15,8 @@ from resetsvc.i18n import Languages
 from resetsvc.passwords.hashing import Hasher
 from resetsvc.settings import Settings
 from resetsvc.store.database import Store
+
+T = TypeVar("T")
 
 
 class Address(click.ParamType[str]):
@@ -40,17 +43,37 @@ def accounts() -> None:
 
 
 @accounts.command()
-@click.argument("email", type=Address())
+@click.argument("email", type=Address(), required=False)
+@click.option(
+    "--from",
+    "file",
+    type=click.File(encoding="utf-8"),
+    help="Add an account for each address in this file, one a line, all with one password: for tests.",
+)
 @click.option("--locale", help="The language of this account's mails.")
 @password_stdin
-def add(email: str, locale: str | None, password_stdin: bool) -> None:
+def add(email: str | None, file: TextIO | None, locale: str | None, password_stdin: bool) -> None:
     """Add an account."""
-    password = read_password()
+    if file is not None and email is None:
+        addresses = _addresses_in(file)
+    elif email is not None and file is None:
+        addresses = [email]
+    else:
+        raise click.UsageError("name one address, or say --from for a file of them")
     if locale is not None and not Languages.is_locale(locale):
         raise click.BadParameter("not a language tag such as de or pt-BR", param_hint="--locale")
-    if not _with_accounts(lambda table: table.add(email, password, locale)):
+    password = read_password()
+
+    async def add_all(table: BuiltinAccounts) -> int:
+        return sum([await table.add(address, password, locale) for address in addresses])
+
+    added = _with_accounts(add_all)
+    if file is not None:
+        click.echo(f"{added} added; {len(addresses) - added} had an account already.")
+    elif added:
+        click.echo("Added.")
+    else:
         raise click.ClickException("there is an account with this address already")
-    click.echo("Added.")
 
 
 @accounts.command()
@@ -84,8 +107,26 @@ def read_password() -> str:
     return password
 
 
-def _with_accounts(work: Callable[[BuiltinAccounts], Awaitable[bool]]) -> bool:
-    async def opened(settings: Settings, store: Store) -> bool:
+def _addresses_in(file: TextIO) -> list[str]:
+    """All of a file's, or UsageError for the first line that is none: then nothing is added."""
+    try:
+        lines = file.read().splitlines()
+    except UnicodeDecodeError:
+        raise click.UsageError("the file is not UTF-8 text") from None
+    addresses = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                addresses.append(parse_address(line.strip()))
+            except AddressRefused:
+                raise click.UsageError(f"line {number} of the file is not an email address") from None
+    if not addresses:
+        raise click.UsageError("there is no address in the file")
+    return addresses
+
+
+def _with_accounts(work: Callable[[BuiltinAccounts], Awaitable[T]]) -> T:
+    async def opened(settings: Settings, store: Store) -> T:
         if settings.accounts is not None:
             raise click.UsageError(
                 "accounts are elsewhere, as [accounts] says: the built-in table is not in use"

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resetsvc.errors import DatabaseUnsuitable, DatabaseUnusable, SchemaOutdated, SchemaTooNew
+from resetsvc.errors import DatabaseUnsuitable, DatabaseUnusable, SchemaMissing, SchemaOutdated, SchemaTooNew
 from resetsvc.store.connection import Connection
 from resetsvc.store.sqlite import database_file
 
@@ -72,7 +72,9 @@ def is_outdated(revision: str | None) -> bool:
 
 
 def require_current(revision: str | None) -> None:
-    """Raise SchemaOutdated or SchemaTooNew unless a database's revision is the one that this code was written for."""
+    """Raise SchemaMissing, SchemaOutdated or SchemaTooNew unless a database's revision is the one of this code."""
+    if revision is None:
+        raise SchemaMissing
     if is_outdated(revision):
         raise SchemaOutdated
     if revision != REVISION:
