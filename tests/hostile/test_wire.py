@@ -33,9 +33,10 @@ def get(target: bytes, headers: bytes = b"Host: reset.example.com\r\n", method: 
 
 
 @pytest.fixture(autouse=True)
-def _nothing_alarms_and_somebody_else_is_served(house: House) -> Iterator[None]:
+def _nothing_alarms_nothing_is_left_and_somebody_else_is_served(house: House) -> Iterator[None]:
     yield
     house.ask_healthily()
+    assert house.has_let_go()
     assert house.records.alarming() == []
     assert not any("evil" in address for address in house.addresses())
 
@@ -168,6 +169,14 @@ def test_a_flood_of_chunk_extensions_ends_in_one_answer(house: House) -> None:
     """The size of a body counts without its frames, and these are sixteen times as large."""
     flood = (b"1;" + b"x" * 14 + b"\r\na\r\n") * 16_000
     refused(house, POST + CHUNKED + CLOSE + b"\r\n" + flood + b"0\r\n\r\n", 400)
+
+
+@pytest.mark.parametrize("first", [b"GET /readyz", b"GET /reset/unknown", b"POST /reset-password"])
+def test_a_body_that_nobody_reads_to_its_end_keeps_no_connection(house: House, first: bytes) -> None:
+    """hypercorn keeps ten pieces of it, and waits for room then; of one that is too large nobody makes any."""
+    pieces = chunk(b"a" * 16_385) + chunk(b"b") * 100
+    answer = one_answer(house.send(first + b" HTTP/1.1\r\nHost: x\r\n" + FORM + CHUNKED + b"\r\n" + pieces))
+    assert answer.status == {b"GET /readyz": 200, b"GET /reset/unknown": 410}.get(first, 413)
 
 
 def test_a_body_that_holds_a_request_is_a_body(house: House) -> None:

@@ -8,14 +8,9 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-from hypercorn.typing import (
-    ASGIReceiveCallable,
-    ASGISendCallable,
-    HTTPResponseBodyEvent,
-    HTTPResponseStartEvent,
-)
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart import Request, Response
 from quart.asgi import ASGIHTTPConnection
 from quart.utils import encode_headers
@@ -36,25 +31,29 @@ class OneTask(ASGIHTTPConnection):
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         request = self._create_request_from_scope(send)
+        is_whole: bool | None = False
         try:
             async with asyncio.timeout(SLOWEST_BODY):
-                if not await _read_body(request, receive):
-                    return
+                is_whole = await _read_body(request, receive)
         except TimeoutError:
             request.body_timeout = 0  # whoever asks for the body is told at once that it did not come
+        if is_whole is None:
+            return
+        if not is_whole:
+            self._rest = asyncio.create_task(_read_over(receive))
         response = await self.app.handle_request(request)
         body = await _body_of(response)
         more: Callable[[Request, int], EncodedHeaders] = self.app.extensions["resetsvc.headers"]
-        start = {
+        start: Any = {
             "type": "http.response.start",
             "status": response.status_code,
             "headers": encode_headers(response.headers) + more(request, response.status_code),
         }
-        end = {"type": "http.response.body", "body": body, "more_body": False}
+        end: Any = {"type": "http.response.body", "body": body, "more_body": False}
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SLOWEST_READER):
-                await send(cast(HTTPResponseStartEvent, start))
-                await send(cast(HTTPResponseBodyEvent, end))
+                await send(start)
+                await send(end)
 
     def _create_request_from_scope(self, send: ASGISendCallable) -> Request:
         """As Quart does, but for the headers, which it adds one by one, each looked at for line ends: there are none."""
@@ -89,19 +88,29 @@ async def _body_of(response: Response | WerkzeugResponse) -> bytes:
     return await response.get_data(as_text=False)
 
 
-async def _read_body(request: Request, receive: ASGIReceiveCallable) -> bool:
-    """Read until the end, or until it is too much (the request itself remembers that). False: the client left."""
+async def _read_body(request: Request, receive: ASGIReceiveCallable) -> bool | None:
+    """Read until the end, or until it is too much: False, and the request itself remembers that. None: the client left."""
     if (request.content_length or 0) > LARGEST_BODY:
-        return True  # announced as too much: not waited for
+        return False  # announced as too much: not waited for
     octets = 0
     while octets <= LARGEST_BODY:
         message: Any = await receive()
         if message["type"] == "http.disconnect":
-            return False
+            return None
         body = message.get("body", b"")
         octets += len(body)
         request.body.append(body)
         if not message.get("more_body", False):
             request.body.set_complete()
             return True
-    return True
+    return False
+
+
+async def _read_over(receive: ASGIReceiveCallable) -> None:
+    """Take what still comes of a body that nobody wants, until the request is over.
+
+    hypercorn hands on ten pieces of it and waits for room then, also to say that the request is over: nobody would make
+    any, and the connection would be kept for ever.
+    """
+    while (await receive())["type"] != "http.disconnect":
+        pass
