@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +22,8 @@ from hypercorn.protocol.events import Request, StreamClosed
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.typing import ASGISendEvent, HTTPResponseStartEvent
+
+from resetsvc.idle_watch import IdleWatch
 
 Header = tuple[bytes, bytes]
 
@@ -117,15 +119,19 @@ class PlainHttp1(H11Protocol):
         lines += [_line_of(header) for header in self.config.response_headers("h11")]
         states = self.connection._cstate  # type: ignore[union-attr]  # `_is_ordinary` has seen of which kind it is
         states.process_event(h11.SERVER, h11.Response)
-        states.process_event(h11.SERVER, h11.EndOfMessage)
         await self.send(RawData(data=b"HTTP/1.1 %d \r\n%s\r\n%s" % (status, b"".join(lines), body)))
+        states.process_event(h11.SERVER, h11.EndOfMessage)
         return True
 
     async def _send_h11_event(self, event: Any) -> None:
         """Send the head of an answer with its body, where it is known how long that is.
 
-        nginx, unless told otherwise, asks in HTTP/1.0 and closes: then h11 makes every answer.
+        nginx, unless told otherwise, asks in HTTP/1.0 and closes: then h11 makes every answer. It says `Connection: close`
+        where it knows of that, but not before the request has ended or when the service stops: somebody's next request
+        would meet a connection that is just being closed.
         """
+        if isinstance(event, h11.Response) and not self._may_go_on:
+            self.connection._cstate.process_keep_alive_disabled()  # type: ignore[union-attr]  # never of the other kind
         try:
             data = self.connection.send(event)
         except h11.LocalProtocolError:
@@ -138,6 +144,17 @@ class PlainHttp1(H11Protocol):
         elif data:
             await self.send(RawData(data=data))
 
+    async def _maybe_recycle(self) -> None:
+        """After the last answer, what the client has sent on is no request: hypercorn waits for a turn of it, for ever."""
+        if self.connection.our_state is not h11.DONE or self.context.terminated.is_set():
+            self.connection.send_failed()  # type: ignore[union-attr]  # never of the other kind
+        await super()._maybe_recycle()
+
+    @property
+    def _may_go_on(self) -> bool:
+        """As far as we are concerned another request may follow this one, which has been read to its end."""
+        return self.connection.their_state is not h11.SEND_BODY and not self.context.terminated.is_set()
+
     @property
     def _is_ordinary(self) -> bool:
         """The request has been read to its end, and nothing about it asks for an answer that is special, or the last one."""
@@ -147,6 +164,7 @@ class PlainHttp1(H11Protocol):
             and connection.our_state is h11.SEND_RESPONSE
             and connection.their_state is h11.DONE
             and connection._cstate.keep_alive
+            and self._may_go_on
             and connection._request_method in (b"GET", b"POST")
             and self.keep_alive_requests < self.config.keep_alive_max_requests
         )
@@ -173,6 +191,8 @@ class Exchange(HTTPStream):
 
     async def app_send(self, message: ASGISendEvent | None) -> None:
         """Keep an answer that says how long it is until it is whole: Quart gives its end apart from its body."""
+        if message is None and self._http.connection.our_state is h11.SEND_BODY:
+            self.state = ASGIHTTPState.RESPONSE  # it was cut off: 500 comes too late
         if message is None or self.state is not ASGIHTTPState.REQUEST:
             await super().app_send(message)
         elif message["type"] == "http.response.start" and self._begun is None:
@@ -249,44 +269,3 @@ class Connection(TCPServer):
     async def _idle_timeout(self) -> None:
         """What comes after the idle time: the watch itself has waited for that."""
         await asyncio.shield(self._initiate_server_close())
-
-
-class IdleWatch:
-    """One task for as long as a connection is there. hypercorn's own starts and ends two for each request."""
-
-    def __init__(self, terminated: Any, limit: float) -> None:
-        self._terminated = terminated
-        self._limit = limit  # seconds
-        self._idle_since: float | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._ended = False
-
-    async def restart(self, task_group: Any, close: Callable[[], Awaitable[None]]) -> None:
-        """It is idle from now on."""
-        self._idle_since = asyncio.get_running_loop().time()
-        if not self._ended and (self._task is None or self._task.done()):
-            self._task = task_group._task_group.create_task(self._watch(close))
-
-    async def stop(self) -> None:
-        """It is idle no more."""
-        self._idle_since = None
-
-    def end(self) -> None:
-        """There is nothing left to watch."""
-        self._ended = True
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _watch(self, close: Callable[[], Awaitable[None]]) -> None:
-        loop = asyncio.get_running_loop()
-        while not self._terminated.is_set():
-            now = loop.time()
-            due = (now if self._idle_since is None else self._idle_since) + self._limit
-            if due <= now:
-                break
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(due):
-                    await self._terminated.wait()
-        if self._idle_since is not None:  # else the answer that is under way ends it
-            self._ended = True
-            await close()

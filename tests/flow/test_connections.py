@@ -10,9 +10,11 @@ from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.worker_context import EventWrapper, WorkerContext
 from hypercorn.config import Config
 from hypercorn.events import RawData
+from hypercorn.protocol.events import StreamClosed
 from hypercorn.typing import ConnectionState
 
-from resetsvc.connections import Connection, DatedConfig, Exchange, IdleWatch, PlainHttp1
+from resetsvc.connections import Connection, DatedConfig, Exchange, PlainHttp1
+from resetsvc.idle_watch import IdleWatch
 from resetsvc.server import read_config
 
 NEVER = 3600.0  # seconds
@@ -294,6 +296,48 @@ async def test_a_client_that_wants_no_more_is_told_that_it_gets_no_more(request_
     assert not http.may_go_on
 
 
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+async def test_a_client_is_told_that_it_gets_no_more_when_the_service_stops(method: bytes) -> None:
+    http = Http1(request=method + b" / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await http.protocol.context.terminated.set()
+    await http.answer([TWO_OCTETS], b"ok")
+    assert b"\r\nconnection: close\r\n" in b"".join(http.sent).lower()
+    assert not http.may_go_on
+
+
+async def test_an_answer_that_is_cut_off_is_the_last_one_and_no_error() -> None:
+    """A client that does not read: the app waits for so long, and gives up."""
+
+    class Unread(Http1):
+        async def _send(self, event: Any) -> None:
+            await super()._send(event)
+            if isinstance(event, RawData):
+                raise TimeoutError
+
+    http = Unread()
+    with pytest.raises(TimeoutError):
+        await http.answer([TWO_OCTETS], b"ok")
+    await http.exchange.app_send(None)  # what hypercorn says when the app has ended
+    assert len(http.sent) == 1
+    assert not http.may_go_on
+
+
+@pytest.mark.parametrize("reason", ["the service stops", "the answer was cut off"])
+async def test_what_follows_the_last_answer_is_waited_for_by_nobody(reason: str) -> None:
+    http = Http1()
+    http.protocol.stream = http.exchange
+    http.exchange.closed = True
+    reading = asyncio.create_task(http.protocol.handle(RawData(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")))
+    await asyncio.sleep(0)
+    assert not reading.done()  # its turn has not come
+    if reason == "the service stops":
+        await http.protocol.context.terminated.set()
+        await http.protocol.answer(200, [TWO_OCTETS], b"ok")
+    await http.protocol.stream_send(StreamClosed(stream_id=1))
+    async with asyncio.timeout(HANGS):
+        await reading
+
+
 async def test_the_answer_to_head_has_no_body() -> None:
     http = Http1(request=b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
     await http.answer([TWO_OCTETS], b"ok")
@@ -305,6 +349,7 @@ async def test_an_answer_given_before_the_request_has_ended_is_the_last_one() ->
     http = Http1(request=b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
     await http.answer([TWO_OCTETS], b"ok")
     assert b"".join(http.sent).endswith(b"\r\n\r\nok")
+    assert b"\r\nconnection: close\r\n" in b"".join(http.sent).lower()
     assert not http.may_go_on
 
 
