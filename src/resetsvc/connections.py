@@ -28,6 +28,7 @@ from resetsvc.idle_watch import IdleWatch
 Header = tuple[bytes, bytes]
 
 LARGEST_READ = 65_536  # octets
+LONGEST_FAREWELL = 20.0  # seconds for what has been written to be taken, once a connection is to end
 
 # Headers that nearly all answers carry with the same value.
 _REPEATED = frozenset(
@@ -268,4 +269,12 @@ class Connection(TCPServer):
 
     async def _idle_timeout(self) -> None:
         """What comes after the idle time: the watch itself has waited for that."""
-        await asyncio.shield(self._initiate_server_close())
+        await self.protocol.handle(Closed())
+        await self._close()
+
+    async def _close(self) -> None:
+        """Wait for a client that still reads, but not for ever. That it takes nothing, or is gone, is no error of ours."""
+        cut_off = self.loop.call_later(LONGEST_FAREWELL, self.writer.transport.abort)
+        with contextlib.suppress(OSError):  # ETIMEDOUT, as `TCP_USER_TIMEOUT` in server.py ends it
+            await super()._close()
+        cut_off.cancel()

@@ -122,6 +122,12 @@ class Wire:
 
     async def wait_closed(self) -> None: ...
 
+    @property
+    def transport(self) -> "Wire":
+        return self
+
+    def abort(self) -> None: ...
+
 
 async def test_a_connection_ends_with_its_client_and_not_when_its_idle_time_is_over() -> None:
     config = read_config(None)
@@ -141,6 +147,56 @@ async def test_a_read_that_takes_longer_than_the_configuration_allows_ends_the_c
     app, writer = cast(Any, None), cast(Any, Wire())
     async with asyncio.timeout(HANGS):
         await Connection(app, loop, config, WorkerContext(None), {}, asyncio.StreamReader(), writer)
+
+
+class LostWire(Wire):
+    """As the kernel leaves it when a client has taken nothing for too long."""
+
+    async def wait_closed(self) -> None:
+        raise TimeoutError(110, "Connection timed out")
+
+
+async def test_that_a_client_was_lost_is_no_error() -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_eof()
+    loop = asyncio.get_running_loop()
+    app, writer = cast(Any, None), cast(Any, LostWire())
+    async with asyncio.timeout(HANGS):
+        await Connection(app, loop, read_config(None), WorkerContext(None), {}, reader, writer)
+
+
+class SlowWire(Wire):
+    """What has been written to it is never taken, though it never stands still either."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aborted = asyncio.Event()
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+    async def wait_closed(self) -> None:
+        await self.aborted.wait()
+
+
+@pytest.mark.parametrize("client_has_left", [True, False])
+async def test_a_client_that_reads_an_octet_now_and_then_does_not_keep_a_connection_that_has_ended(
+    monkeypatch: pytest.MonkeyPatch, client_has_left: bool
+) -> None:
+    monkeypatch.setattr("resetsvc.connections.LONGEST_FAREWELL", 0.01)
+    config = read_config(None)
+    config.keep_alive_timeout = NEVER if client_has_left else 0.01
+    reader, wire = asyncio.StreamReader(), SlowWire()
+    if client_has_left:
+        reader.feed_eof()
+    loop = asyncio.get_running_loop()
+    app, writer = cast(Any, None), cast(Any, wire)
+    connection = Connection(app, loop, config, WorkerContext(None), {}, reader, writer)
+    async with asyncio.timeout(HANGS), asyncio.TaskGroup() as group:
+        group.create_task(connection.run())
+        await wire.aborted.wait()
+        if not client_has_left:
+            reader.feed_eof()  # as its end is told then
 
 
 class Http1:
