@@ -1,6 +1,6 @@
 """Connections as hypercorn serves them, without the ways out of HTTP/1 that a client can turn against us, and with less work.
 
-hypercorn has no setting for what is done otherwise here, so two of its classes give way to ours (`take_over`). Each is the
+hypercorn has no setting for what is done otherwise here, so three of its classes give way to ours (`take_over`). Each is the
 one it replaces but for what its methods say; tests/rules/test_canaries.py tells when hypercorn changes underneath.
 """
 
@@ -23,6 +23,7 @@ from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.typing import ASGISendEvent, HTTPResponseStartEvent
 
+from resetsvc.http2 import Http2
 from resetsvc.idle_watch import IdleWatch
 
 Header = tuple[bytes, bytes]
@@ -55,6 +56,7 @@ _LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n")
 def take_over() -> None:
     """Have hypercorn use ours from now on, in this process."""
     hypercorn.protocol.H11Protocol = PlainHttp1  # type: ignore[attr-defined]  # there is no setting for it
+    hypercorn.protocol.H2Protocol = Http2  # type: ignore[assignment,attr-defined]  # nor for this
     hypercorn.asyncio.run.TCPServer = Connection  # type: ignore[assignment,attr-defined]  # nor for this
 
 

@@ -30,7 +30,13 @@ DOORS = {
     # Two that ask others: each with bounds and certificates of its own, and neither is loaded where it is not set.
     "httpx": {"resetsvc.passwords.breach", "resetsvc.accounts.webhook_endpoint", "resetsvc.events.poster"},
     # The last for its types.
-    "hypercorn": {"resetsvc.server", "resetsvc.connections", "resetsvc.dev.run", "resetsvc.web.asgi"},
+    "hypercorn": {
+        "resetsvc.server",
+        "resetsvc.connections",
+        "resetsvc.http2",
+        "resetsvc.dev.run",
+        "resetsvc.web.asgi",
+    },
     "idna": {"resetsvc.addresses"},
     "itsdangerous": {"resetsvc.tokens"},
     "jinja2": {"resetsvc.templates", "resetsvc.service"},  # a broken template is told at the start

@@ -235,10 +235,11 @@ def test_itsdangerous_asks_our_signer_for_its_keys() -> None:
     )
 
 
-def test_hypercorn_looks_its_http1_up_where_we_put_ours() -> None:
-    """`PlainHttp1` takes the place of a name in a module of hypercorn: there is no setting for it."""
-    assert "H11Protocol" in ProtocolWrapper.__init__.__code__.co_names
-    assert "H11Protocol" in ProtocolWrapper.__init__.__globals__
+def test_hypercorn_looks_its_protocols_up_where_we_put_ours() -> None:
+    """`PlainHttp1` and `Http2` take the places of names in a module of hypercorn: there is no setting for it."""
+    for name in ("H11Protocol", "H2Protocol"):
+        assert name in ProtocolWrapper.__init__.__code__.co_names
+        assert name in ProtocolWrapper.__init__.__globals__
 
 
 def test_hypercorn_looks_its_connections_up_where_we_put_ours() -> None:
@@ -269,6 +270,12 @@ def test_h11_can_be_told_of_an_answer_that_it_has_not_made() -> None:
     assert (connection.our_state, connection.their_state) == (h11.IDLE, h11.IDLE)
     connection.receive_data(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert isinstance(connection.next_event(), h11.Request)
+    assert connection._cstate.keep_alive is False
+
+
+def test_h11_can_be_told_that_an_answer_is_the_last_one() -> None:
+    connection = h11.Connection(h11.SERVER)
+    connection._cstate.process_keep_alive_disabled()
     assert connection._cstate.keep_alive is False
 
 
