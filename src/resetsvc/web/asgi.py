@@ -49,11 +49,10 @@ class OneTask(ASGIHTTPConnection):
             "status": response.status_code,
             "headers": encode_headers(response.headers) + more(request, response.status_code),
         }
-        end: Any = {"type": "http.response.body", "body": body, "more_body": False}
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SLOWEST_READER):
                 await send(start)
-                await send(end)
+                await send({"type": "http.response.body", "body": body, "more_body": False})
 
     def _create_request_from_scope(self, send: ASGISendCallable) -> Request:
         """As Quart does, but for the headers, which it adds one by one, each looked at for line ends: there are none."""
