@@ -92,12 +92,12 @@ class PlainHttp1(H11Protocol):
     async def _create_stream(self, request: h11.Request) -> None:
         """Ignore `Upgrade: websocket`, and take `head` for what it is, an unknown method (RFC 9110 9.1): 405.
 
-        After a bad handshake hypercorn keeps a connection for ever. And it makes HEAD of `head`, to fail at its end, with
-        a traceback in the log, for the body that h11 expects.
+        After a bad handshake hypercorn keeps a connection for ever, and after a `Host` that is none of `server_names`. And
+        it makes HEAD of `head`, to fail at its end, with a traceback in the log, for the body that h11 expects.
         """
         method = request.method.decode("ascii")
-        self.stream = Exchange(self)
-        await self.stream.handle(
+        stream = self.stream = Exchange(self)
+        await stream.handle(
             Request(
                 stream_id=STREAM_ID,
                 headers=[header for header in request.headers if header[0] != b"upgrade"],
@@ -109,6 +109,8 @@ class PlainHttp1(H11Protocol):
         )
         self.keep_alive_requests += 1
         await self.context.mark_request()
+        if stream.closed:
+            await self._maybe_recycle()
 
     async def answer(self, status: int, headers: Sequence[Header], body: bytes) -> bool:
         """Send an answer as a whole: one packet and one turn. False, and nothing is sent, where h11 has to make it.

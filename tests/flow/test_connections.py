@@ -9,7 +9,7 @@ import pytest
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.worker_context import EventWrapper, WorkerContext
 from hypercorn.config import Config
-from hypercorn.events import RawData
+from hypercorn.events import Closed, RawData
 from hypercorn.protocol.events import StreamClosed
 from hypercorn.typing import ConnectionState
 
@@ -392,6 +392,26 @@ async def test_what_follows_the_last_answer_is_waited_for_by_nobody(reason: str)
     await http.protocol.stream_send(StreamClosed(stream_id=1))
     async with asyncio.timeout(HANGS):
         await reading
+
+
+@pytest.mark.parametrize("more", [b"\r\n", b"Content-Length: 9\r\n\r\nabc", b"\r\nGET / HTTP/1.1\r\n"])
+async def test_a_connection_ends_with_the_answer_to_a_host_that_is_not_ours(more: bytes) -> None:
+    config = read_config(None)
+    config.server_names = ["reset.example.com"]
+    sent: list[Any] = []
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    nothing = cast(Any, None)
+    state = ConnectionState({})
+    protocol = PlainHttp1(nothing, config, WorkerContext(None), nothing, state, False, None, None, send)
+    async with asyncio.timeout(HANGS):
+        await protocol.handle(RawData(b"POST / HTTP/1.1\r\nHost: x\r\n" + more))
+    said = b"".join(event.data for event in sent if isinstance(event, RawData))
+    assert said.startswith(b"HTTP/1.1 404 ")
+    assert said.count(b"HTTP/1.1") == said.lower().count(b"\r\nconnection: close\r\n") == 1
+    assert Closed() in sent
 
 
 async def test_the_answer_to_head_has_no_body() -> None:
