@@ -22,7 +22,9 @@ from quart import Quart
 from resetsvc.connections import DatedConfig, take_over
 from resetsvc.errors import SetupError, WrongSettings
 
-SLOWEST_READER = 20.0  # seconds in which a client takes nothing of its answer
+# Seconds in which a client takes nothing of its answer. Linux counts on while a client takes less at a time than the kernel
+# would send: 5 KB a second for the largest file were cut off at 20. Our own descriptor does not wait so long (`_close`).
+SLOWEST_READER = 60.0
 MOST_OPEN_FILES = 16_384  # an idle connection takes 10 to 20 KiB
 
 BUILT_IN_CONFIG = Path(__file__).parent / "hypercorn.toml"
@@ -114,7 +116,7 @@ def listen(config: Config) -> list[str]:
 def _cut_off_who_does_not_read(listening: socket.socket) -> None:
     """Let the kernel end connections whose client takes nothing of its answer for a while; accepted ones inherit this.
 
-    hypercorn closes such a connection, but waits for what it has written to be read, and keeps its descriptor until then.
+    What the kernel has taken of an answer it keeps, also when we have closed the connection and given its descriptor back.
     """
     if listening.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_USER_TIMEOUT"):
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SLOWEST_READER * 1000))

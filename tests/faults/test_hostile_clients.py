@@ -251,7 +251,7 @@ async def test_without_descriptors_nothing_is_lost_and_it_recovers_by_itself(tmp
 
 
 async def test_a_client_that_reads_nothing_is_let_go_by_the_kernel(tmp_path: Path) -> None:
-    """Twenty seconds are too long for a test: that the option is there, on what was accepted, is looked at instead."""
+    """A minute is too long for a test: that the option is there, on what was accepted, is looked at instead."""
     from hypercorn.config import Config
 
     from resetsvc import server
