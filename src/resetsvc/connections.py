@@ -169,7 +169,7 @@ class PlainHttp1(H11Protocol):
             and connection.our_state is h11.SEND_RESPONSE
             and connection.their_state is h11.DONE
             and connection._cstate.keep_alive
-            and self._may_go_on
+            and not self.context.terminated.is_set()
             and connection._request_method in (b"GET", b"POST")
             and self.keep_alive_requests < self.config.keep_alive_max_requests
         )
