@@ -41,9 +41,8 @@ SECONDS = 3.0
 QUEUED = 20_000
 FINISHED = int(os.environ.get("BENCH_FINISHED", "10000000"))
 ROUNDS = 3
-ROUNDS_BESIDE = (
-    5  # a bound of a tenth wants more: three rounds of claims have differed by that from the next three
-)
+# A bound of a tenth wants more: three rounds of claims have differed by that from the next three.
+ROUNDS_BESIDE = 5
 BATCH = 32  # letters that one commit stores, where accepting is measured without a web server
 _FORGET = "TRUNCATE letters, attempts"  # settled letters are kept
 _ROOT = Path(__file__).resolve().parents[2]

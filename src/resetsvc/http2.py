@@ -6,7 +6,7 @@ from hypercorn.protocol.h2 import H2Protocol
 
 
 class Http2(H2Protocol):
-    """What fails here is an error in hypercorn, with a traceback, and the other requests of the connection are lost."""
+    """hypercorn's, but that two things of one request do not fail in it: with a traceback, and all others of the connection lost."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

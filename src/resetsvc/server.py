@@ -24,7 +24,7 @@ from resetsvc.errors import SetupError, WrongSettings
 
 # Seconds in which a client takes nothing of its answer. Linux counts on while a client takes less at a time than the kernel
 # would send: 5 KB a second for the largest file were cut off at 20. Our own descriptor does not wait so long (`_close`).
-SLOWEST_READER = 60.0
+LONGEST_UNREAD = 60.0
 MOST_OPEN_FILES = 16_384  # an idle connection takes 10 to 20 KiB
 
 BUILT_IN_CONFIG = Path(__file__).parent / "hypercorn.toml"
@@ -119,7 +119,7 @@ def _cut_off_who_does_not_read(listening: socket.socket) -> None:
     What the kernel has taken of an answer it keeps, also when we have closed the connection and given its descriptor back.
     """
     if listening.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_USER_TIMEOUT"):
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SLOWEST_READER * 1000))
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(LONGEST_UNREAD * 1000))
 
 
 def raise_open_files() -> None:

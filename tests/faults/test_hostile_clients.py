@@ -265,7 +265,7 @@ async def test_a_client_that_reads_nothing_is_let_go_by_the_kernel(tmp_path: Pat
         accepted, _ = listening.accept()
         with accepted:
             option = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
-    assert option == server.SLOWEST_READER * 1000
+    assert option == server.LONGEST_UNREAD * 1000
 
 
 async def test_a_service_takes_the_descriptors_that_it_may_have(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,22 +104,14 @@ class House:
     def recipients(self) -> set[str]:
         return {mail.recipient for mail in self.mailbox.mails}
 
-    def connections(self) -> int:
-        """How many the service still has something to do for, be they closed or not."""
-
-        async def count() -> int:
-            return sum("_server_callback" in repr(task.get_coro()) for task in asyncio.all_tasks())
-
-        return self.call(count)
-
     def has_let_go(self) -> bool:
-        """Whether nothing is left of any connection, soon after the last one was closed."""
-        end = time.monotonic() + 10
-        while self.connections():
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.01)
-        return True
+        """Whether soon after the last connection was closed the service has nothing to do for any of them."""
+
+        async def all_end() -> bool:
+            served = [task for task in asyncio.all_tasks() if "_server_callback" in repr(task.get_coro())]
+            return not served or not (await asyncio.wait(served, timeout=10))[1]
+
+        return self.call(all_end)
 
     def open_token(self) -> str:
         """The token of a link to Ann's account that works now."""

@@ -108,6 +108,8 @@ async def erase_finished(connection: Connection, before: float, limit: int) -> i
         """,
         {"before": before, "limit": limit},
     )
+    if not rows:
+        return 0
     ids = {"ids": as_json([row["id"] for row in rows])}
     # In the order in which a letter goes through them: one that is being settled at this moment is met afterwards.
     for delete in (
@@ -115,6 +117,5 @@ async def erase_finished(connection: Connection, before: float, limit: int) -> i
         "DELETE FROM letters WHERE id IN (SELECT value FROM json_each(:ids))",
         "DELETE FROM settled_letters WHERE id IN (SELECT value FROM json_each(:ids))",
     ):
-        if rows:
-            await connection.execute(delete, ids)
+        await connection.execute(delete, ids)
     return len(rows)
